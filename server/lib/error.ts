@@ -20,6 +20,8 @@ export const STATUS = {
   model_load_failed: 503,
   insufficient_memory: 503,
   shutting_down: 503,
+  database_unusable: 503,
+  insufficient_storage: 507,
 } as const
 
 export type ErrorCode = keyof typeof STATUS

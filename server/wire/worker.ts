@@ -11,6 +11,8 @@ export type LoadOptions = {
   /** First file of the model (the first part of a split GGUF). */
   path: string
   device: Device
+  /** Which build of the native libraries: `cuda-ext` is CUDA on the older runtime. */
+  library: 'cpu' | 'vulkan' | 'cuda' | 'cuda-ext' | 'metal'
   /** Layers on the GPU; -1 means all. Ignored on the CPU. */
   gpuLayers: number
   /** KV cells of the unified cache, shared by all slots; also the longest single sequence, in tokens. */

@@ -1,0 +1,106 @@
+/** The command line's side of the hub's HTTP API: just the calls that its commands make. */
+import * as z from 'zod'
+import { HubError } from '../lib/error.ts'
+import { ModelStatusOut } from '../wire/system.ts'
+
+/** What a streamed answer is made of; loose, since a newer hub may say more. */
+const Chunk = z.looseObject({
+  choices: z.array(
+    z.looseObject({
+      delta: z.looseObject({ content: z.string().nullish(), reasoning_content: z.string().nullish() }).optional(),
+      finish_reason: z.string().nullish(),
+    }),
+  ),
+  timings: z.looseObject({ predicted_n: z.number(), predicted_per_second: z.number() }).nullish(),
+})
+const ErrorAnswer = z.looseObject({ error: z.looseObject({ message: z.string() }) })
+const ModelRows = z.object({
+  data: z.array(ModelStatusOut.pick({ id: true, folder: true, state: true, bytes: true, error: true, facts: true })),
+})
+export type ListedModel = z.infer<typeof ModelRows>['data'][number]
+
+export type Message = { role: 'system' | 'user' | 'assistant'; content: string }
+export type AnswerPart =
+  | { type: 'content'; text: string }
+  | { type: 'reasoning'; text: string }
+  | { type: 'end'; finishReason: string | undefined; tokens?: number; tokensPerSecond?: number }
+
+type Fetch = typeof fetch
+
+/** Models of the running hub with their state, as GET /v1/models/status gives them. @throws HubError */
+export async function fetchModels(url: string, fetchUrl: Fetch = fetch): Promise<ListedModel[]> {
+  const response = await fetchUrl(`${url}/v1/models/status`)
+  return ModelRows.parse(await readJson(response)).data
+}
+
+/** Streams one answer; aborting the signal ends it by an AbortError. @throws HubError with the hub's own message */
+export async function* streamChat(
+  url: string,
+  request: { model: string; messages: readonly Message[] },
+  signal: AbortSignal,
+  fetchUrl: Fetch = fetch,
+): AsyncGenerator<AnswerPart> {
+  const response = await fetchUrl(`${url}/v1/chat/completions`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ ...request, stream: true }),
+    signal,
+  })
+  if (!response.ok || response.body === null) {
+    await readJson(response)
+    throw new HubError('internal', `The hub answered with status ${response.status} and no text.`)
+  }
+  let finishReason: string | undefined
+  let timings: z.infer<typeof Chunk>['timings']
+  for await (const data of readEvents(response.body)) {
+    if (data === '[DONE]') break
+    const value: unknown = JSON.parse(data)
+    const failure = ErrorAnswer.safeParse(value)
+    if (failure.success) throw new HubError('internal', failure.data.error.message)
+    const chunk = Chunk.parse(value)
+    timings = chunk.timings ?? timings
+    const choice = chunk.choices[0]
+    finishReason = choice?.finish_reason ?? finishReason
+    if (choice?.delta?.reasoning_content) yield { type: 'reasoning', text: choice.delta.reasoning_content }
+    if (choice?.delta?.content) yield { type: 'content', text: choice.delta.content }
+  }
+  yield {
+    type: 'end',
+    finishReason,
+    ...(timings && { tokens: timings.predicted_n, tokensPerSecond: timings.predicted_per_second }),
+  }
+}
+
+/** The data of each server-sent event, comments left out; events may be cut anywhere in the bytes. */
+export async function* readEvents(body: AsyncIterable<Uint8Array>): AsyncGenerator<string> {
+  const decoder = new TextDecoder()
+  let rest = ''
+  for await (const bytes of body) {
+    rest += decoder.decode(bytes, { stream: true })
+    const events = rest.split(/\r?\n\r?\n/)
+    rest = events.pop() ?? ''
+    for (const event of events) {
+      const data = event
+        .split(/\r?\n/)
+        .filter(line => line.startsWith('data:'))
+        .map(line => line.slice(line[5] === ' ' ? 6 : 5))
+      if (data.length > 0) yield data.join('\n')
+    }
+  }
+}
+
+async function readJson(response: Response): Promise<unknown> {
+  const text = await response.text()
+  let value: unknown
+  try {
+    value = JSON.parse(text)
+  } catch {
+    throw new HubError('internal', `The hub answered with status ${response.status} and something that is not JSON.`)
+  }
+  if (response.ok) return value
+  const error = ErrorAnswer.safeParse(value)
+  throw new HubError(
+    'internal',
+    error.success ? error.data.error.message : `The hub answered with status ${response.status}.`,
+  )
+}

@@ -1,0 +1,136 @@
+/** /v1/models: the list in OpenAI's form, and the hub's own view with states, loading and unloading. */
+import * as z from 'zod'
+import { HubError } from '../lib/error.ts'
+import type { ModelStatus, Models } from '../models/models.ts'
+import { ModelList, ModelOut, ModelRequest, ModelStatusList, ModelStatusOut } from '../wire/system.ts'
+import { type Route, route } from './route.ts'
+
+export function modelRoutes(deps: { models: Models }): Route[] {
+  const { models } = deps
+  return [
+    route({
+      method: 'GET',
+      path: '/v1/models',
+      summary: 'Models that can be used',
+      tag: 'OpenAI',
+      scope: 'use',
+      response: ModelList,
+      handler: () => ({ object: 'list' as const, data: models.list().filter(isUsable).map(toModel) }),
+    }),
+    route({
+      method: 'GET',
+      path: '/v1/models/{id*}',
+      summary: 'One model',
+      tag: 'OpenAI',
+      scope: 'use',
+      params: z.strictObject({ id: z.string() }),
+      response: ModelOut,
+      handler({ params }) {
+        const status = models.get(params.id)
+        if (!isUsable(status)) throw notUsable(status)
+        return toModel(status)
+      },
+    }),
+    route({
+      method: 'GET',
+      path: '/v1/models/status',
+      summary: 'All models with their states, broken ones included',
+      tag: 'Hub',
+      scope: 'use',
+      response: ModelStatusList,
+      handler: () => ({ object: 'list' as const, data: models.list().map(toModelStatus) }),
+    }),
+    route({
+      method: 'POST',
+      path: '/v1/models/load',
+      summary: 'Load a model and wait for it',
+      tag: 'Hub',
+      scope: 'use',
+      request: ModelRequest,
+      response: ModelStatusOut,
+      handler: async ({ body, signal }) => toModelStatus(await models.load(body.model, signal)),
+    }),
+    route({
+      method: 'POST',
+      path: '/v1/models/unload',
+      summary: 'Unload a model that nobody uses',
+      tag: 'Hub',
+      scope: 'manage',
+      request: ModelRequest,
+      response: ModelStatusOut,
+      handler: async ({ body }) => toModelStatus(await models.unload(body.model)),
+    }),
+  ]
+}
+
+/** Adapters and projectors are files of a model, not models. */
+function isUsable(status: ModelStatus): boolean {
+  return status.file.status === 'ok' && (status.file.facts?.kind ?? 'model') === 'model'
+}
+
+function notUsable({ file }: ModelStatus): HubError {
+  if (file.status === 'broken') {
+    return new HubError('model_broken', `Model '${file.id}' is broken: ${file.reason ?? 'its file cannot be read.'}`, {
+      param: 'model',
+    })
+  }
+  return new HubError('model_not_found', `'${file.id}' is not a model but a part of one.`, { param: 'model' })
+}
+
+function toModel({ file }: ModelStatus): ModelOut {
+  return { id: file.id, object: 'model', created: Math.floor(file.modified_ms / 1000), owned_by: 'local' }
+}
+
+/** The hub's own view of a model. */
+export function toModelStatus(status: ModelStatus): ModelStatusOut {
+  const { file, info, stats } = status
+  const error = status.error ?? file.reason
+  const { description, specialties, languages } = file.sidecar
+  return {
+    id: file.id,
+    folder: file.folder,
+    state: status.state,
+    bytes: file.bytes,
+    files: file.files.length,
+    estimated_bytes: status.estimatedBytes,
+    in_use: status.inUse,
+    ...(status.progress !== undefined && { progress: status.progress }),
+    ...(error !== undefined && { error }),
+    ...(status.lastUsedMs !== undefined && { last_used_ms: status.lastUsedMs }),
+    ...(description !== undefined && { description }),
+    ...(specialties !== undefined && { specialties }),
+    ...(languages !== undefined && { languages }),
+    ...(file.facts !== undefined && {
+      facts: { ...file.facts, chat_template: file.facts.chat_template !== undefined },
+    }),
+    ...(info !== undefined && {
+      worker: {
+        ...(status.pid !== undefined && { pid: status.pid }),
+        device: info.device,
+        device_name: info.deviceName,
+        gpu_layers: info.gpuLayers,
+        layers: info.layers,
+        context_tokens: info.contextTokens,
+        slots: info.slots,
+        memory_bytes: info.memoryBytes,
+        device_bytes: info.deviceBytes,
+        load_ms: info.loadMs,
+        chat_format: info.chatFormat,
+        can_embed: info.canEmbed,
+        can_generate: info.canGenerate,
+        can_infill: info.hasFim,
+      },
+    }),
+    ...(stats !== undefined && {
+      load: {
+        busy: stats.busy,
+        queued: stats.queued,
+        kv_used_tokens: stats.kvUsedTokens,
+        kv_total_tokens: stats.kvTotalTokens,
+        rss_bytes: stats.rssBytes,
+        prompt_cache_bytes: stats.promptCacheBytes,
+        decoded_tokens: stats.decodedTokens,
+      },
+    }),
+  }
+}

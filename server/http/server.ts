@@ -1,0 +1,279 @@
+/** The HTTP door: one node server, express for the routing, and the same checks around every route of the table. */
+import { randomUUID } from 'node:crypto'
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { createServer as createHttpServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import type { Duplex } from 'node:stream'
+import express from 'express'
+import { HubError } from '../lib/error.ts'
+import type { Log } from '../lib/log.ts'
+import { checkOrigin, isLoopback, type OriginRules } from '../security/origin.ts'
+import { readJson } from './body.ts'
+import { mountDocs } from './docs.ts'
+import { fromZodError, toOpenAiError } from './error.ts'
+import { expressPath, type Route } from './route.ts'
+import { Sse } from './sse.ts'
+
+export type ServerDeps = {
+  routes: readonly Route[]
+  log: Log
+  version: string
+  /** Read on every request, so that a changed setting counts at once. */
+  allowedOrigins(): readonly string[]
+  /** Takes WebSocket upgrades that passed the origin check. */
+  upgrade?: (request: IncomingMessage, socket: Duplex, head: Buffer) => void
+}
+
+export type Server = {
+  /** @throws the system's error when the port is taken (`code: EADDRINUSE`); HubError forbidden for an address that is not loopback */
+  listen(address: { host: string; port: number }): Promise<{ url: string; port: number }>
+  /** Ends every request and socket. */
+  close(): Promise<void>
+}
+
+const SECURITY_HEADERS: [string, string][] = [
+  ['X-Content-Type-Options', 'nosniff'],
+  ['X-Frame-Options', 'DENY'],
+  ['Referrer-Policy', 'no-referrer'],
+  ['Cross-Origin-Resource-Policy', 'same-origin'],
+]
+
+export function createServer(deps: ServerDeps): Server {
+  const { log } = deps
+  const closing = new AbortController()
+  const rules = (): OriginRules => ({ allowedOrigins: deps.allowedOrigins(), loopbackOnly: true })
+
+  const app = express()
+  app.disable('x-powered-by')
+  app.disable('etag')
+  app.set('query parser', 'simple')
+  // A trailing slash or another case is another path: one address per thing.
+  app.set('strict routing', true)
+  app.set('case sensitive routing', true)
+
+  app.use((request, response, next) => {
+    response.setHeader('x-request-id', `req_${randomUUID().replaceAll('-', '')}`)
+    for (const [name, value] of SECURITY_HEADERS) response.setHeader(name, value)
+    const verdict = checkOrigin(request.headers, rules())
+    if (!verdict.allowed) throw new HubError('forbidden', verdict.reason ?? 'Refused.')
+    if (verdict.corsOrigin !== undefined) {
+      response.setHeader('Access-Control-Allow-Origin', verdict.corsOrigin)
+      response.setHeader('Access-Control-Expose-Headers', 'x-request-id, retry-after')
+      response.setHeader('Vary', 'Origin')
+      if (request.method === 'OPTIONS' && request.headers['access-control-request-method'] !== undefined) {
+        answerPreflight(request, response)
+        return
+      }
+    }
+    next()
+  })
+
+  for (const [path, routes] of byPath(deps.routes)) {
+    const allow = routes.map(route => (route.method === 'GET' ? 'GET, HEAD' : route.method)).join(', ')
+    for (const route of routes) {
+      app[method(route)](expressPath(path), (request, response) => answer(route, request, response))
+    }
+    app.all(expressPath(path), (request, response) => {
+      response.setHeader('Allow', `${allow}, OPTIONS`)
+      if (request.method === 'OPTIONS') response.writeHead(204).end()
+      else throw new HubError('method_not_allowed', `${request.method} is not allowed on ${path}. Use ${allow}.`)
+    })
+  }
+  mountDocs(app, { routes: deps.routes, version: deps.version })
+  app.use(request => {
+    throw new HubError(
+      'not_found',
+      `There is nothing at ${request.method} ${request.path}. See /docs for the addresses.`,
+    )
+  })
+  // Express knows an error handler by its four parameters.
+  app.use((thrown: unknown, request: express.Request, response: express.Response, _next: express.NextFunction) => {
+    sendError(fromExpress(thrown), request, response)
+  })
+
+  async function answer(route: Route, request: express.Request, response: express.Response): Promise<void> {
+    let sse: Sse | undefined
+    const gone = new AbortController()
+    const onClose = (): void => {
+      if (!response.writableFinished) gone.abort()
+    }
+    response.once('close', onClose)
+    const signal = AbortSignal.any([gone.signal, closing.signal])
+    try {
+      const params = parse(route.params, paramsOf(request.params), '')
+      const query = parse(route.query, request.query, '')
+      if (route.query === undefined) refuseQuery(request.query)
+      const body = route.request === undefined ? undefined : parse(route.request, await readJson(request), '')
+      const requestId = String(response.getHeader('x-request-id'))
+      const stream = (options?: ConstructorParameters<typeof Sse>[1]): Sse => {
+        sse = new Sse(response, options)
+        return sse
+      }
+      const result = await route.handler({ body, query, params, signal, requestId, request, stream })
+      if (result instanceof Sse) result.end()
+      else sendJson(response, 200, result)
+    } catch (thrown) {
+      const error = closing.signal.aborted
+        ? new HubError('shutting_down', 'The hub is closing.')
+        : HubError.from(thrown)
+      sse?.abandon()
+      if (sse?.opened) {
+        logError(error, request, response)
+        sse.fail(error)
+      } else sendError(error, request, response)
+    }
+  }
+
+  function sendError(error: HubError, request: IncomingMessage, response: ServerResponse): void {
+    logError(error, request, response)
+    if (response.headersSent || response.destroyed) {
+      response.destroy()
+      return
+    }
+    if (error.retryAfterS !== undefined) response.setHeader('Retry-After', Math.ceil(error.retryAfterS))
+    if (!request.complete) {
+      // The rest of the body is thrown away, and with it the connection: nobody waits for it.
+      response.setHeader('Connection', 'close')
+      request.resume()
+    }
+    sendJson(response, error.status, toOpenAiError(hideInternals(error)))
+  }
+
+  function logError(error: HubError, request: IncomingMessage, response: ServerResponse): void {
+    const fields = {
+      method: request.method,
+      path: (request.url ?? '').split('?', 1)[0],
+      status: error.status,
+      code: error.code,
+      param: error.param,
+      id: String(response.getHeader('x-request-id') ?? ''),
+    }
+    if (error.code === 'internal') {
+      const stack = error.cause instanceof Error ? error.cause.stack : error.stack
+      log.error('request failed', { ...fields, stack })
+    } else log.debug('request refused', fields)
+  }
+
+  const server = createHttpServer({ keepAliveTimeout: 65_000, requestTimeout: 300_000 }, app)
+  server.on('clientError', (error: NodeJS.ErrnoException, socket: Duplex) => {
+    if (!socket.writable || error.code === 'ECONNRESET') {
+      socket.destroy()
+      return
+    }
+    endRaw(socket, new HubError('invalid_request', 'The request is not valid HTTP.'))
+  })
+  server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
+    socket.on('error', () => socket.destroy())
+    const verdict = checkOrigin(request.headers, rules())
+    if (!verdict.allowed) endRaw(socket, new HubError('forbidden', verdict.reason ?? 'Refused.'))
+    else if (deps.upgrade === undefined) endRaw(socket, new HubError('not_found', 'There is no WebSocket here.'))
+    else deps.upgrade(request, socket, head)
+  })
+
+  return {
+    async listen({ host, port }) {
+      if (!isLoopback(host)) {
+        throw new HubError(
+          'forbidden',
+          `The hub listens on this machine only (127.0.0.1, ::1 or localhost), not on '${host}': it has no API keys yet.`,
+          { param: 'host' },
+        )
+      }
+      await new Promise<void>((resolve, reject) => {
+        server.once('error', reject)
+        server.listen({ host, port }, () => {
+          server.off('error', reject)
+          resolve()
+        })
+      })
+      const { port: actual } = server.address() as AddressInfo
+      const name = host.includes(':') && !host.startsWith('[') ? `[${host}]` : host
+      return { url: `http://${name}:${actual}`, port: actual }
+    },
+    async close() {
+      closing.abort(new HubError('shutting_down', 'The hub is closing.'))
+      if (!server.listening) return
+      const closed = new Promise<void>(resolve => server.close(() => resolve()))
+      // Streams get one turn of the event loop to say why they end.
+      await new Promise(resolve => setImmediate(resolve))
+      server.closeAllConnections()
+      await closed
+    },
+  }
+}
+
+function parse(schema: Route['request'], value: unknown, prefix: string): unknown {
+  if (schema === undefined) return {}
+  const result = schema.safeParse(value)
+  if (!result.success) throw fromZodError(result.error, prefix)
+  return result.data
+}
+
+/** Express gives the rest of a path as a list of its segments. */
+function paramsOf(params: { [name: string]: string | string[] }): { [name: string]: string } {
+  return Object.fromEntries(
+    Object.entries(params).map(([name, value]) => [name, Array.isArray(value) ? value.join('/') : value]),
+  )
+}
+
+function refuseQuery(query: object): void {
+  const name = Object.keys(query)[0]
+  if (name === undefined) return
+  throw new HubError('unsupported_parameter', `Unknown query parameter: '${name}'. Remove it from the address.`, {
+    param: name,
+  })
+}
+
+function method(route: Route): 'get' | 'post' | 'put' | 'patch' | 'delete' {
+  return route.method.toLowerCase() as 'get' | 'post' | 'put' | 'patch' | 'delete'
+}
+
+/** Routes by path; literal paths come before those with parameters, so that `/v1/models/status` is not a model id. */
+function byPath(routes: readonly Route[]): [string, Route[]][] {
+  const paths = Map.groupBy(routes, route => route.path)
+  return [...paths].sort(([a], [b]) => Number(a.includes('{')) - Number(b.includes('{')))
+}
+
+function answerPreflight(request: IncomingMessage, response: ServerResponse): void {
+  response.setHeader('Access-Control-Allow-Methods', 'GET, HEAD, POST, PUT, PATCH, DELETE')
+  const headers = request.headers['access-control-request-headers'] ?? ''
+  if (/^[\w\-, ]{1,1000}$/.test(headers)) response.setHeader('Access-Control-Allow-Headers', headers)
+  if (request.headers['access-control-request-private-network'] === 'true') {
+    response.setHeader('Access-Control-Allow-Private-Network', 'true')
+  }
+  response.setHeader('Access-Control-Max-Age', '600')
+  response.writeHead(204).end()
+}
+
+function sendJson(response: ServerResponse, status: number, value: unknown): void {
+  if (response.destroyed || response.writableEnded) return
+  const text = JSON.stringify(value)
+  response.writeHead(status, {
+    'content-type': 'application/json; charset=utf-8',
+    'content-length': Buffer.byteLength(text),
+    'cache-control': 'no-store',
+  })
+  response.end(text)
+}
+
+/** What was not thrown on purpose may quote the user's text or a path: the client gets its id to find it in the log. */
+function hideInternals(error: HubError): HubError {
+  if (error.code !== 'internal' || error.cause === undefined) return error
+  return new HubError('internal', 'The hub failed to answer this request; its log says why (see x-request-id).')
+}
+
+/** Express and its router throw errors with a status for addresses that cannot be decoded. */
+function fromExpress(thrown: unknown): HubError {
+  if (!(thrown instanceof HubError) && thrown instanceof Error && 'status' in thrown && thrown.status === 400) {
+    return new HubError('invalid_request', 'The address cannot be decoded.', { cause: thrown })
+  }
+  return HubError.from(thrown)
+}
+
+function endRaw(socket: Duplex, error: HubError): void {
+  const body = JSON.stringify(toOpenAiError(error))
+  socket.end(
+    `HTTP/1.1 ${error.status} ${error.status === 400 ? 'Bad Request' : error.status === 403 ? 'Forbidden' : 'Not Found'}\r\n` +
+      `Content-Type: application/json\r\nContent-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
+  )
+}

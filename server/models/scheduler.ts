@@ -1,0 +1,502 @@
+/**
+ * When a model is loaded and whether it fits: on demand, several at once while their memory is really there, the least
+ * recently used idle one making room, a busy one never.
+ */
+import { HubError } from '../lib/error.ts'
+import type { Log } from '../lib/log.ts'
+import type { Memory } from '../lib/memory.ts'
+import type { ModelFile, ModelState } from '../wire/model.ts'
+import type { Answer, Ask, Device, Generate, GenerateEvent, LoadOptions, ModelInfo, Timings } from '../wire/worker.ts'
+import { chooseLibrary, type DeviceReport, freeDeviceBytes, type Library } from './devices.ts'
+import { estimateNeed, fitLayers, type Need } from './estimate.ts'
+import type { Lease, ModelStatus, Models } from './models.ts'
+import type { StartWorker, WorkerProcess } from './process.ts'
+
+/** The settings that loading reads, at each load anew. */
+export type LoadSettings = {
+  device: 'auto' | Device
+  /** 'auto' = as many as fit, -1 = all */
+  gpuLayers: 'auto' | number
+  contextTokens: number
+  slots: number
+  threads: number
+  batchTokens: number
+  /** Share of the free memory that models may take, 0 to 1. */
+  memoryFraction: number
+  promptCacheBytes: number
+  kvType: LoadOptions['kvType']
+  flashAttention: LoadOptions['flashAttention']
+  useMmap: boolean
+  poll: number
+  /** Requests that may wait per model beyond the slots; further ones are refused as busy. */
+  maxQueue: number
+  /** Minutes after which an idle model is unloaded; 0 = never. */
+  idleUnloadMinutes: number
+}
+
+/** Speeds seen while a model was resident. */
+export type Speeds = {
+  promptTokens: number
+  promptMs: number
+  predictedTokens: number
+  predictedMs: number
+  requests: number
+}
+
+export type SchedulerDeps = {
+  registry: { list(): ModelFile[]; resolve(id: string): ModelFile }
+  start: StartWorker
+  /** Reports of the libraries, fresh each time when `fresh`. */
+  probe(library: Library | 'all'): Promise<DeviceReport[]>
+  memory(): Memory
+  settings(): LoadSettings
+  /** Bytes that the model took when it was loaded like this before. */
+  measuredBytes(file: ModelFile, options: LoadOptions): number | undefined
+  record(file: ModelFile, options: LoadOptions, info: ModelInfo, speeds: Speeds): void
+  changed(status: ModelStatus): void
+  log: Log
+  now(): number
+}
+
+type Resident = {
+  worker: WorkerProcess
+  options: LoadOptions
+  /** Memory set aside for it, in bytes, on the device it runs on. */
+  needBytes: number
+  inUse: number
+  lastUsedMs: number
+  speeds: Speeds
+}
+
+type Entry = {
+  file: ModelFile
+  state: ModelState
+  progress?: number
+  error?: string
+  resident?: Resident
+  loading?: Promise<Resident>
+  /** Requests between asking for the model and holding it; it must not be unloaded under them. */
+  waiting: number
+  lastUsedMs?: number
+}
+
+type Plan = {
+  options: LoadOptions
+  need: Need
+  needBytes: number
+  fits: boolean
+  freeBytes: number
+  usableBytes: number
+}
+
+const IDLE_CHECK_MS = 30_000
+
+export class Scheduler implements Models {
+  readonly #deps: SchedulerDeps
+  readonly #entries = new Map<string, Entry>()
+  readonly #idleTimer: NodeJS.Timeout
+  #reports: Promise<DeviceReport[]> | undefined
+  /** Loads go one after the other: two that measure the same free memory would both take it. */
+  #lastLoad: Promise<unknown> = Promise.resolve()
+  #released = Promise.withResolvers<void>()
+  #closed = false
+
+  constructor(deps: SchedulerDeps) {
+    this.#deps = deps
+    this.#idleTimer = setInterval(() => void this.#unloadIdle(), IDLE_CHECK_MS)
+    this.#idleTimer.unref()
+  }
+
+  list(): ModelStatus[] {
+    return this.#deps.registry.list().map(file => this.#status(this.#entry(file)))
+  }
+
+  get(id: string): ModelStatus {
+    return this.#status(this.#entry(this.#deps.registry.resolve(id)))
+  }
+
+  async acquire(id: string, signal: AbortSignal): Promise<Lease> {
+    const file = this.#deps.registry.resolve(id)
+    const entry = this.#entry(file)
+    if (file.status === 'broken') {
+      throw new HubError(
+        'model_broken',
+        `the model ${file.id} cannot be used: ${file.reason ?? 'its file is damaged'}`,
+        { param: 'model' },
+      )
+    }
+    const { slots, maxQueue } = this.#deps.settings()
+    const limit = (entry.resident?.options.slots ?? slots) + maxQueue
+    if ((entry.resident?.inUse ?? 0) + entry.waiting >= limit) {
+      throw new HubError(
+        'busy',
+        `the model ${file.id} has ${limit} requests already, ${maxQueue} of them waiting; try again soon`,
+        { retryAfterS: 5 },
+      )
+    }
+    entry.waiting++
+    try {
+      const resident = entry.resident ?? (await untilAborted(this.#load(entry), signal))
+      resident.inUse++
+      resident.lastUsedMs = this.#deps.now()
+      return this.#lease(entry, resident)
+    } finally {
+      entry.waiting--
+    }
+  }
+
+  async load(id: string, signal: AbortSignal): Promise<ModelStatus> {
+    const lease = await this.acquire(id, signal)
+    lease.release()
+    return this.get(id)
+  }
+
+  async unload(id: string): Promise<ModelStatus> {
+    const entry = this.#entry(this.#deps.registry.resolve(id))
+    await entry.loading?.catch(() => undefined)
+    if (entry.resident !== undefined) {
+      if (entry.resident.inUse > 0) {
+        throw new HubError(
+          'conflict',
+          `the model ${entry.file.id} is in use by ${entry.resident.inUse} requests; wait for them or cancel them`,
+        )
+      }
+      await this.#unload(entry)
+    }
+    return this.#status(entry)
+  }
+
+  /** Unloads what is no longer in the registry, once nobody uses it. */
+  async dropRemoved(): Promise<void> {
+    const known = new Set(this.#deps.registry.list().map(file => file.id))
+    for (const [id, entry] of this.#entries) {
+      if (known.has(id) || !isIdle(entry) || entry.loading !== undefined) continue
+      await this.#unload(entry)
+      this.#entries.delete(id)
+    }
+  }
+
+  /** Fresh stats of every loaded model, for status pages. */
+  async refresh(): Promise<void> {
+    await Promise.all([...this.#entries.values()].map(entry => entry.resident?.worker.ping()))
+  }
+
+  /** Ends every worker. */
+  async close(): Promise<void> {
+    this.#closed = true
+    clearInterval(this.#idleTimer)
+    await Promise.all(
+      [...this.#entries.values()].map(async entry => {
+        await entry.loading?.catch(() => undefined)
+        await this.#unload(entry)
+      }),
+    )
+  }
+
+  /** Reports of all installed libraries; probed once, then again only on demand. */
+  reports(fresh = false): Promise<DeviceReport[]> {
+    if (fresh || this.#reports === undefined) {
+      this.#reports = this.#deps.probe('all')
+      this.#reports.catch(() => {
+        this.#reports = undefined
+      })
+    }
+    return this.#reports
+  }
+
+  #entry(file: ModelFile): Entry {
+    let entry = this.#entries.get(file.id)
+    if (entry === undefined) {
+      entry = { file, state: file.status === 'broken' ? 'broken' : 'unloaded', waiting: 0 }
+      this.#entries.set(file.id, entry)
+    }
+    if (entry.file !== file) {
+      // The file or its sidecar changed; a resident model keeps running as it was loaded.
+      entry.file = file
+      if (entry.resident === undefined && entry.loading === undefined)
+        entry.state = file.status === 'broken' ? 'broken' : 'unloaded'
+    }
+    return entry
+  }
+
+  #status(entry: Entry): ModelStatus {
+    const { file, state, progress, error, resident } = entry
+    const lastUsedMs = resident?.lastUsedMs ?? entry.lastUsedMs
+    return {
+      file,
+      state,
+      inUse: resident?.inUse ?? 0,
+      estimatedBytes: resident?.needBytes ?? (file.facts === undefined ? 0 : this.#estimate(file).totalBytes),
+      ...(progress !== undefined && { progress }),
+      ...(error !== undefined && { error }),
+      ...(lastUsedMs !== undefined && { lastUsedMs }),
+      ...(resident !== undefined && { info: resident.worker.info }),
+      ...(resident?.worker.stats !== undefined && { stats: resident.worker.stats }),
+      ...(resident?.worker.pid !== undefined && { pid: resident.worker.pid }),
+    }
+  }
+
+  #set(entry: Entry, change: Partial<Entry>): void {
+    Object.assign(entry, change)
+    this.#deps.changed(this.#status(entry))
+  }
+
+  #lease(entry: Entry, resident: Resident): Lease {
+    let held = true
+    const { worker } = resident
+    const { now } = this.#deps
+    return {
+      model: entry.file,
+      info: worker.info,
+      generate: (request: Generate, signal: AbortSignal) => measured(worker.generate(request, signal), resident.speeds),
+      ask: <T extends keyof Answer>(ask: Extract<Ask, { type: T }>, signal: AbortSignal) => worker.ask(ask, signal),
+      release: () => {
+        if (!held) return
+        held = false
+        resident.inUse--
+        resident.lastUsedMs = now()
+        this.#released.resolve()
+        this.#released = Promise.withResolvers()
+      },
+    }
+  }
+
+  // Loading.
+
+  #load(entry: Entry): Promise<Resident> {
+    if (this.#closed) return Promise.reject(new HubError('shutting_down', 'the hub is shutting down'))
+    if (entry.loading === undefined) {
+      const loading = this.#lastLoad.then(() => this.#start(entry))
+      entry.loading = loading
+      this.#lastLoad = loading.catch(() => undefined)
+      // Every waiter gets the rejection; without any the failure is in the entry's state.
+      loading.catch(() => undefined)
+      this.#set(entry, { state: 'loading', progress: 0 })
+    }
+    return entry.loading
+  }
+
+  async #start(entry: Entry): Promise<Resident> {
+    try {
+      if (this.#closed) throw new HubError('shutting_down', 'the hub is shutting down')
+      const plan = await this.#makeRoom(entry)
+      const worker = await this.#startWorker(entry, plan)
+      const resident: Resident = {
+        worker,
+        options: plan.options,
+        needBytes: Math.max(plan.needBytes, worker.info.memoryBytes),
+        inUse: 0,
+        lastUsedMs: this.#deps.now(),
+        speeds: { promptTokens: 0, promptMs: 0, predictedTokens: 0, predictedMs: 0, requests: 0 },
+      }
+      const { weightsBytes, kvBytes, overheadBytes } = plan.need
+      // Weights may be there twice while the CPU keeps a copy in its own layout.
+      worker.limitMemory(2 * weightsBytes + kvBytes + overheadBytes + plan.options.promptCacheBytes + 2 ** 30)
+      void worker.exited.then(exit => this.#gone(entry, resident, exit.expected))
+      delete entry.progress
+      delete entry.error
+      this.#set(entry, { state: 'ready', resident })
+      this.#deps.record(entry.file, plan.options, worker.info, resident.speeds)
+      return resident
+    } catch (thrown) {
+      const error = HubError.from(thrown)
+      delete entry.progress
+      this.#set(entry, { state: 'failed', error: error.message })
+      throw error
+    } finally {
+      delete entry.loading
+    }
+  }
+
+  async #startWorker(entry: Entry, plan: Plan): Promise<WorkerProcess> {
+    const report = (progress: number) => this.#set(entry, { progress })
+    const { log } = this.#deps
+    log.info('loading', {
+      model: entry.file.id,
+      device: plan.options.device,
+      gpuLayers: plan.options.gpuLayers,
+      context: plan.options.contextTokens,
+    })
+    try {
+      return await this.#deps.start(plan.options, report)
+    } catch (thrown) {
+      const error = HubError.from(thrown)
+      if (plan.options.device === 'cpu' || this.#deps.settings().device !== 'auto') throw error
+      // A driver that refuses at the last moment should not leave the user without an answer.
+      log.warn('the device failed, trying the CPU', {
+        model: entry.file.id,
+        device: plan.options.device,
+        reason: error.message,
+      })
+      plan.options = { ...plan.options, device: 'cpu', library: 'cpu', gpuLayers: 0 }
+      return this.#deps.start(plan.options, report)
+    }
+  }
+
+  /** @throws HubError insufficient_memory when it does not fit though nothing else is loaded */
+  async #makeRoom(entry: Entry): Promise<Plan> {
+    for (;;) {
+      const plan = await this.#plan(entry.file)
+      if (plan.fits) return plan
+      const others = [...this.#entries.values()].filter(other => other.resident !== undefined && other !== entry)
+      const victim = others
+        .filter(other => isIdle(other) && other.file.sidecar.pin !== true)
+        .sort((a, b) => a.resident!.lastUsedMs - b.resident!.lastUsedMs)[0]
+      if (victim !== undefined) {
+        this.#deps.log.info('unloading to make room', { model: victim.file.id, for: entry.file.id })
+        await this.#unload(victim)
+        continue
+      }
+      if (others.some(other => !isIdle(other))) {
+        await this.#released.promise
+        continue
+      }
+      const partial = this.#partial(plan, entry.file)
+      if (partial !== undefined) return partial
+      const gib = (bytes: number) => `${(bytes / 2 ** 30).toFixed(1)} GiB`
+      throw new HubError(
+        'insufficient_memory',
+        `the model ${entry.file.id} needs about ${gib(plan.needBytes)}, and ${gib(plan.usableBytes)} of the ${gib(plan.freeBytes)} free may be used; ` +
+          'choose a smaller quantisation, a smaller context size, or close other programs',
+        { param: 'model' },
+      )
+    }
+  }
+
+  async #plan(file: ModelFile): Promise<Plan> {
+    const settings = this.#deps.settings()
+    let report = chooseLibrary(await this.reports(), settings.device)
+    const cpu = report.device === 'cpu'
+    if (!cpu) report = (await this.#deps.probe(report.library)).find(fresh => fresh.works) ?? report
+    const need = this.#estimate(file)
+    const wantedLayers = file.sidecar.gpu_layers ?? settings.gpuLayers
+    const options: LoadOptions = {
+      path: file.files[0]!,
+      device: report.device,
+      library: report.library,
+      gpuLayers: cpu ? 0 : wantedLayers === 'auto' ? -1 : wantedLayers,
+      contextTokens: this.#contextTokens(file),
+      slots: file.sidecar.slots ?? settings.slots,
+      threads: settings.threads,
+      batchTokens: settings.batchTokens,
+      promptCacheBytes: settings.promptCacheBytes,
+      kvType: settings.kvType,
+      flashAttention: settings.flashAttention,
+      useMmap: settings.useMmap,
+      poll: settings.poll,
+    }
+    const needBytes = Math.max(need.totalBytes, this.#deps.measuredBytes(file, options) ?? 0)
+    const unified = !cpu && freeDeviceBytes(report) === 0
+    const memory = this.#deps.memory()
+    const freeBytes = cpu || unified ? memory.availableBytes : freeDeviceBytes(report)
+    const totalBytes =
+      cpu || unified
+        ? memory.totalBytes
+        : report.devices.reduce((sum, device) => sum + (device.kind === 'gpu' ? device.totalBytes : 0), 0)
+    // Mapped weights count as available to the system although a model uses them, so what is set aside is taken off as well.
+    const setAside = [...this.#entries.values()].reduce(
+      (sum, entry) => sum + (entry.resident?.options.device === options.device ? entry.resident.needBytes : 0),
+      0,
+    )
+    const usableBytes = Math.max(
+      0,
+      Math.min(settings.memoryFraction * freeBytes, settings.memoryFraction * totalBytes - setAside),
+    )
+    const forced = !cpu && wantedLayers !== 'auto' && wantedLayers >= 0
+    return { options, need, needBytes, fits: forced || needBytes <= usableBytes, freeBytes, usableBytes }
+  }
+
+  /** With nothing left to unload, a GPU takes the layers that fit and the CPU the rest. */
+  #partial(plan: Plan, file: ModelFile): Plan | undefined {
+    if (plan.options.device === 'cpu') return undefined
+    const layers = fitLayers(
+      plan.need,
+      Math.max(1, file.facts?.layers ?? 1),
+      plan.usableBytes,
+    )
+    const ram = this.#deps.memory().availableBytes * this.#deps.settings().memoryFraction
+    if (plan.need.totalBytes - Math.min(plan.usableBytes, plan.need.totalBytes) > ram) return undefined
+    return {
+      ...plan,
+      options: { ...plan.options, gpuLayers: layers },
+      needBytes: Math.min(plan.needBytes, plan.usableBytes),
+      fits: true,
+    }
+  }
+
+  #contextTokens(file: ModelFile): number {
+    const wanted = file.sidecar.context_size ?? this.#deps.settings().contextTokens
+    const trained = file.facts?.context_length ?? 0
+    return trained > 0 ? Math.min(wanted, trained) : wanted
+  }
+
+  #estimate(file: ModelFile): Need {
+    const { batchTokens, kvType } = this.#deps.settings()
+    return estimateNeed(file.facts!, file.bytes, { contextTokens: this.#contextTokens(file), batchTokens, kvType })
+  }
+
+  // Unloading.
+
+  async #unload(entry: Entry): Promise<void> {
+    const { resident } = entry
+    if (resident === undefined) return
+    entry.lastUsedMs = resident.lastUsedMs
+    this.#deps.record(entry.file, resident.options, resident.worker.info, resident.speeds)
+    delete entry.resident
+    this.#set(entry, { state: 'unloading' })
+    await resident.worker.close()
+    this.#set(entry, { state: entry.loading === undefined ? 'unloaded' : 'loading' })
+  }
+
+  #gone(entry: Entry, resident: Resident, expected: boolean): void {
+    if (expected || entry.resident !== resident) return
+    delete entry.resident
+    this.#deps.log.error('a worker ended unexpectedly', { model: entry.file.id, pid: resident.worker.pid })
+    this.#set(entry, { state: 'failed', error: 'its process ended unexpectedly; the next request starts a fresh one' })
+    this.#released.resolve()
+    this.#released = Promise.withResolvers()
+  }
+
+  async #unloadIdle(): Promise<void> {
+    const { idleUnloadMinutes } = this.#deps.settings()
+    if (idleUnloadMinutes <= 0) return
+    const before = this.#deps.now() - idleUnloadMinutes * 60_000
+    for (const entry of this.#entries.values()) {
+      const { resident } = entry
+      if (
+        resident !== undefined &&
+        resident.inUse === 0 &&
+        resident.lastUsedMs < before &&
+        entry.file.sidecar.pin !== true
+      )
+        await this.#unload(entry)
+    }
+  }
+}
+
+const isIdle = (entry: Entry) => entry.waiting === 0 && (entry.resident === undefined || entry.resident.inUse === 0)
+
+async function* measured(events: AsyncIterable<GenerateEvent>, speeds: Speeds): AsyncGenerator<GenerateEvent, void> {
+  for await (const event of events) {
+    if (event.type === 'done') addTimings(speeds, event.timings)
+    yield event
+  }
+}
+
+function addTimings(speeds: Speeds, timings: Timings): void {
+  speeds.requests++
+  speeds.promptTokens += timings.prompt_n
+  speeds.promptMs += timings.prompt_ms
+  speeds.predictedTokens += Math.max(0, timings.predicted_n - 1)
+  speeds.predictedMs += timings.predicted_ms
+}
+
+/** The promise, or HubError cancelled as soon as the signal aborts; the work itself goes on for others. */
+function untilAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  if (signal.aborted) return Promise.reject(new HubError('cancelled', 'the request was cancelled'))
+  return new Promise((resolve, reject) => {
+    const abort = () => reject(new HubError('cancelled', 'the request was cancelled'))
+    signal.addEventListener('abort', abort, { once: true })
+    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort))
+  })
+}

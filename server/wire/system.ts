@@ -1,0 +1,110 @@
+/** The hub's own endpoints: health, models with their states, and the system. */
+import * as z from 'zod'
+import { ModelId } from './common.ts'
+import { GgufFacts, ModelFolder, ModelState } from './model.ts'
+
+export const Health = z.object({
+  status: z.literal('ok'),
+  version: z.string(),
+  pid: z.int(),
+  started_at: z.number().describe('Unix milliseconds'),
+})
+export type Health = z.infer<typeof Health>
+
+/** A model in OpenAI's form. */
+export const ModelOut = z.object({
+  id: z.string(),
+  object: z.literal('model'),
+  created: z.int().describe('Unix seconds of the file'),
+  owned_by: z.string(),
+})
+export type ModelOut = z.infer<typeof ModelOut>
+export const ModelList = z.object({ object: z.literal('list'), data: z.array(ModelOut) })
+
+export const ModelRequest = z.strictObject({ model: ModelId })
+
+/** A model with what the hub knows of it. Bytes are bytes, times Unix milliseconds. */
+export const ModelStatusOut = z.object({
+  id: z.string(),
+  folder: ModelFolder,
+  state: ModelState,
+  progress: z.number().optional().describe('0 to 1 while loading'),
+  error: z.string().optional(),
+  bytes: z.number(),
+  files: z.int(),
+  estimated_bytes: z.number(),
+  in_use: z.int(),
+  last_used_ms: z.number().optional(),
+  description: z.string().optional(),
+  specialties: z.array(z.string()).optional(),
+  languages: z.array(z.string()).optional(),
+  facts: GgufFacts.omit({ chat_template: true }).extend({ chat_template: z.boolean() }).optional(),
+  worker: z
+    .object({
+      pid: z.int().optional(),
+      device: z.string(),
+      device_name: z.string(),
+      gpu_layers: z.int(),
+      layers: z.int(),
+      context_tokens: z.int(),
+      slots: z.int(),
+      memory_bytes: z.number(),
+      device_bytes: z.number(),
+      load_ms: z.number(),
+      chat_format: z.string(),
+      can_embed: z.boolean(),
+      can_generate: z.boolean(),
+      can_infill: z.boolean(),
+    })
+    .optional(),
+  load: z
+    .object({
+      busy: z.int(),
+      queued: z.int(),
+      kv_used_tokens: z.int(),
+      kv_total_tokens: z.int(),
+      rss_bytes: z.number(),
+      prompt_cache_bytes: z.number(),
+      decoded_tokens: z.number(),
+    })
+    .optional(),
+})
+export type ModelStatusOut = z.infer<typeof ModelStatusOut>
+export const ModelStatusList = z.object({ object: z.literal('list'), data: z.array(ModelStatusOut) })
+
+export const DeviceOut = z.object({
+  kind: z.enum(['cpu', 'vulkan', 'cuda', 'metal']),
+  name: z.string(),
+  total_bytes: z.number().optional(),
+  free_bytes: z.number().optional(),
+  driver: z.string().optional(),
+})
+export type DeviceOut = z.infer<typeof DeviceOut>
+
+export const SystemStatus = z.object({
+  version: z.string(),
+  pid: z.int(),
+  started_at: z.number().describe('Unix milliseconds'),
+  uptime_s: z.number(),
+  platform: z.string(),
+  cpu: z.object({ name: z.string(), physical_cores: z.int(), logical_cores: z.int() }),
+  memory: z.object({ total_bytes: z.number(), available_bytes: z.number(), hub_rss_bytes: z.number() }),
+  /** What models can run on; the first is the one in use. */
+  devices: z.array(DeviceOut),
+  models: z.object({
+    listed: z.int(),
+    broken: z.int(),
+    resident: z.array(
+      z.object({
+        id: z.string(),
+        state: ModelState,
+        device: z.string().optional(),
+        memory_bytes: z.number(),
+        device_bytes: z.number(),
+        in_use: z.int(),
+      }),
+    ),
+  }),
+  queue: z.object({ running: z.int(), waiting: z.int() }),
+})
+export type SystemStatus = z.infer<typeof SystemStatus>

@@ -1,0 +1,570 @@
+/**
+ * Continuous batching over one context: sequences join and leave between decode calls, prompts are evaluated in chunks beside
+ * the generating ones, and KV is shared wherever prompts begin alike. Everything but the decode itself runs on the JS thread.
+ */
+import { HubError } from '../lib/error.ts'
+import type { Pointer } from '../native/structs.ts'
+import type { Generate, GenerateEvent, TokenLogprob, Usage } from '../wire/worker.ts'
+import { type Context, logitsRow, OUTPUT_ROWS } from './context.ts'
+import { type Distribution, distribution, tokenLogprob } from './logprobs.ts'
+import type { Model } from './model.ts'
+import { PromptCache } from './prompt_cache.ts'
+import { Candidates, type GrammarText, Sampler } from './sampling.ts'
+import { commonPrefix, place, type SlotView, share } from './slots.ts'
+import { type Parser, TextStream } from './text.ts'
+
+/** A prompt chunk may hold up the generating streams for about so long, and a client that left for so long when nobody generates. */
+const CHUNK_MS = { beside: 250, alone: 1000 }
+/** Chunk in tokens until the speed is known. */
+const FIRST_CHUNK = 128
+const LEAST_CHUNK = 16
+/** Decode steps that one set of adapters gets before another takes its turn. */
+const ADAPTER_STEPS = 8
+/** Restoring KV from RAM costs a copy; it must save at least so many tokens. */
+const WORTH_RESTORING = 32
+
+/** A request as the engine takes it: its prompt in tokens, its output format resolved. */
+export type Job = {
+  id: number
+  prompt: number[]
+  request: Generate
+  stops: string[]
+  grammar: GrammarText | undefined
+  createParser(): Parser
+  /** Control tokens whose text the parser wants to see. */
+  preserved: ReadonlySet<number>
+  adapters: { pointer: Pointer; scale: number }[]
+  infill: boolean
+}
+
+type Run = Job & {
+  adapterKey: string
+  sequences: Sequence[]
+  receivedMs: number
+  usage: Usage
+  startedMs: number | undefined
+  firstTokenMs: number | undefined
+  /** Log probabilities of the prompt's tokens, by position, when they were asked for. */
+  promptLogprobs: (TokenLogprob | null)[] | undefined
+  cancelled: boolean
+}
+
+type Sequence = {
+  run: Run
+  choice: number
+  /** Prompt, then what was generated; the last one is not in the KV yet. */
+  tokens: number[]
+  generated: number
+  sampler: Sampler
+  text: TextStream
+  inReasoning: boolean
+  arrival: number
+  primed: boolean
+  deadlineMs: number | undefined
+}
+
+type Slot = SlotView & { cache: number[]; sequence: Sequence | undefined; /** cells that belong to another slot as well */ shared: number }
+type Row = { slot: Slot; from: number; count: number; /** batch index of the first token with logits, -1 for none */ output: number; promptLogits: boolean }
+
+export class Engine {
+  readonly #model: Model
+  readonly #context: Context
+  readonly #slots: Slot[]
+  readonly #candidates: Candidates
+  readonly #promptCache: PromptCache
+  readonly #emit: (events: GenerateEvent[]) => void
+  readonly #now: () => number
+  #queue: Sequence[] = []
+  #runs = new Map<number, Run>()
+  #events: GenerateEvent[] = []
+  #running = false
+  #closed = false
+  #arrivals = 0
+  #msPerPromptToken: number | undefined
+  #adapterKey = ''
+  #adapterSteps = 0
+  decodedTokens = 0
+  decodeSteps = 0
+
+  constructor(
+    model: Model,
+    context: Context,
+    options: { slots: number; promptCacheBytes: number; emit: (events: GenerateEvent[]) => void; now?: () => number },
+  ) {
+    this.#model = model
+    this.#context = context
+    this.#emit = options.emit
+    this.#now = options.now ?? (() => performance.now())
+    this.#candidates = new Candidates(model.native, model.vocabularySize)
+    this.#promptCache = new PromptCache(model.native, context.pointer, options.promptCacheBytes)
+    this.#slots = Array.from({ length: options.slots }, (_, id) => ({
+      id,
+      busy: false,
+      cache: [],
+      adapterKey: '',
+      pending: [],
+      lastUsed: 0,
+      sequence: undefined,
+      shared: 0,
+    }))
+  }
+
+  get stats() {
+    return {
+      busy: this.#slots.filter(slot => slot.busy).length,
+      queued: this.#queue.length,
+      kvUsedTokens: this.#slots.reduce((sum, slot) => sum + slot.cache.length - slot.shared, 0),
+      kvTotalTokens: this.#context.sequenceTokens,
+      promptCacheBytes: this.#promptCache.bytes,
+    }
+  }
+
+  /** @throws HubError context_length_exceeded, invalid_request */
+  submit(job: Job): void {
+    const { request } = job
+    if (job.prompt.length === 0) throw new HubError('invalid_request', 'the prompt is empty; give at least one token', { param: 'prompt' })
+    if (job.prompt.length + 1 > this.#context.sequenceTokens) {
+      throw new HubError(
+        'context_length_exceeded',
+        `the prompt has ${job.prompt.length} tokens, and the context of this model holds ${this.#context.sequenceTokens}; shorten it or raise the context size`,
+        { param: request.prompt.type === 'chat' ? 'messages' : 'prompt' },
+      )
+    }
+    if (request.ignoreEos === true && job.grammar !== undefined) {
+      throw new HubError('invalid_request', 'ignore_eos and an output grammar exclude each other; leave one out', { param: 'ignore_eos' })
+    }
+    const run: Run = {
+      ...job,
+      adapterKey: job.adapters.map(({ pointer, scale }) => `${pointer}@${scale}`).join('+'),
+      sequences: [],
+      receivedMs: this.#now(),
+      usage: { promptTokens: job.prompt.length, cachedTokens: 0, completionTokens: 0, reasoningTokens: 0 },
+      startedMs: undefined,
+      firstTokenMs: undefined,
+      promptLogprobs: request.echo === true && request.topLogprobs !== undefined ? [null] : undefined,
+      cancelled: false,
+    }
+    try {
+      for (let choice = 0; choice < request.n; choice++) run.sequences.push(this.#createSequence(run, choice))
+    } catch (thrown) {
+      for (const sequence of run.sequences) sequence.sampler.free()
+      throw thrown
+    }
+    this.#runs.set(job.id, run)
+    this.#queue.push(...run.sequences)
+    this.#wake()
+  }
+
+  #createSequence(run: Run, choice: number): Sequence {
+    const { request } = run
+    const seed = request.sampling.seed
+    return {
+      run,
+      choice,
+      tokens: [...run.prompt],
+      generated: 0,
+      sampler: new Sampler(this.#model, this.#candidates, {
+        sampling: seed === undefined ? request.sampling : { ...request.sampling, seed: seed + choice },
+        grammar: run.grammar,
+        infill: run.infill,
+        ignoreEos: request.ignoreEos === true,
+      }),
+      text: new TextStream({
+        parser: run.createParser(),
+        stops: run.stops,
+        ...(request.minIndent !== undefined && { minIndent: request.minIndent }),
+      }),
+      inReasoning: false,
+      arrival: this.#arrivals++,
+      primed: false,
+      deadlineMs: undefined,
+    }
+  }
+
+  /** Ends a request without a further event; what it computed stays in the KV for others. */
+  cancel(id: number): void {
+    const run = this.#runs.get(id)
+    if (run !== undefined) run.cancelled = true
+  }
+
+  close(): void {
+    this.#closed = true
+  }
+
+  #wake(): void {
+    if (this.#running || this.#closed) return
+    this.#running = true
+    // Requests that arrive in one turn of the event loop start in one batch.
+    setImmediate(() => void this.#loop())
+  }
+
+  async #loop(): Promise<void> {
+    try {
+      while (!this.#closed) {
+        this.#sweep()
+        this.#admit()
+        const rows = this.#fill()
+        if (rows.length === 0) break
+        const startedMs = this.#now()
+        const decoding = this.#context.decode()
+        // The last step's text travels while the next step computes.
+        this.#flush()
+        const code = await decoding
+        if (code === 0) this.#commit(rows, this.#now() - startedMs)
+        else this.#fail(rows, code)
+      }
+    } catch (thrown) {
+      // A fault of ours must not leave a client waiting for ever.
+      for (const run of [...this.#runs.values()]) this.#abandon(run, HubError.from(thrown))
+    } finally {
+      this.#flush()
+      this.#running = false
+    }
+    if (this.#queue.length > 0) this.#wake()
+  }
+
+  #flush(): void {
+    if (this.#events.length === 0) return
+    const events = this.#events
+    this.#events = []
+    this.#emit(events)
+  }
+
+  // Sequences in and out of slots.
+
+  #sweep(): void {
+    this.#queue = this.#queue.filter(sequence => {
+      if (!sequence.run.cancelled) return true
+      sequence.sampler.free()
+      return false
+    })
+    for (const slot of this.#slots) {
+      if (slot.sequence?.run.cancelled === true) this.#vacate(slot).sampler.free()
+    }
+    for (const [id, run] of this.#runs) if (run.cancelled) this.#runs.delete(id)
+  }
+
+  #admit(): void {
+    for (const sequence of [...this.#queue]) {
+      if (this.#slots.every(slot => slot.busy)) return
+      const { run, tokens } = sequence
+      // Log probabilities of the prompt need every position evaluated.
+      const reuse = run.request.cachePrompt && run.promptLogprobs === undefined
+      const placement = place(this.#slots, tokens, run.adapterKey, { reuse, canCut: this.#model.canCut })
+      if (placement === 'wait') continue
+      if (placement === undefined) return
+      const used = this.#slots.reduce((sum, slot) => sum + (slot.sequence === undefined ? 0 : slot.sequence.tokens.length - slot.shared), 0)
+      const busy = this.#slots.some(slot => slot.busy)
+      // A long one waits at the front until the others leave it room; letting shorter ones pass would starve it.
+      if (busy && used + tokens.length - placement.reuse + 1 > this.#context.sequenceTokens) return
+      this.#queue.splice(this.#queue.indexOf(sequence), 1)
+      this.#occupy(sequence, this.#slots[placement.slot]!, placement.reuse, placement.donor, reuse)
+    }
+  }
+
+  #occupy(sequence: Sequence, slot: Slot, wanted: number, donor: number | undefined, mayRestore: boolean): void {
+    const { native, canCut } = this.#model
+    const memory = this.#context.memory!
+    const { run, tokens } = sequence
+    let reuse = wanted
+    const restores = mayRestore && this.#promptCache.covers(tokens, run.adapterKey, canCut) >= reuse + WORTH_RESTORING
+    if (donor !== undefined || restores || reuse < slot.cache.length / 2) {
+      this.#promptCache.save(slot.id, slot.cache, slot.adapterKey)
+    }
+    slot.shared = 0
+    const restored = restores ? this.#restore(slot, tokens, run.adapterKey) : undefined
+    if (restored !== undefined) {
+      reuse = restored
+    } else if (donor !== undefined) {
+      native.memory_seq_rm(memory, slot.id, -1, -1)
+      native.memory_seq_cp(memory, donor, slot.id, 0, reuse)
+      slot.shared = reuse
+    }
+    if (!native.memory_seq_rm(memory, slot.id, reuse, -1)) {
+      native.memory_seq_rm(memory, slot.id, -1, -1)
+      reuse = 0
+      slot.shared = 0
+    }
+    slot.cache = tokens.slice(0, reuse)
+    slot.adapterKey = run.adapterKey
+    slot.sequence = sequence
+    slot.busy = true
+    slot.pending = tokens
+    if (!sequence.primed) sequence.sampler.prime(run.prompt)
+    sequence.primed = true
+    if (run.startedMs === undefined) {
+      run.startedMs = this.#now()
+      run.usage.cachedTokens = reuse
+      if (run.request.echo !== true) this.#start(run)
+    }
+  }
+
+  /** KV from RAM into the slot; gives the tokens of the prompt that it then covers. */
+  #restore(slot: Slot, tokens: readonly number[], adapterKey: string): number | undefined {
+    this.#model.native.memory_seq_rm(this.#context.memory!, slot.id, -1, -1)
+    slot.cache = []
+    const held = this.#promptCache.restore(slot.id, tokens, adapterKey, this.#model.canCut)
+    return held === undefined ? undefined : Math.min(commonPrefix(held, tokens), tokens.length - 1)
+  }
+
+  #start(run: Run): void {
+    const { promptTokens, cachedTokens } = run.usage
+    const { prompt } = run.request
+    const text = prompt.type === 'text' ? prompt.text : this.#model.detokenize(run.prompt)
+    this.#events.push({
+      type: 'start',
+      id: run.id,
+      promptTokens,
+      cachedTokens,
+      ...(run.request.echo === true && { echo: { text, ...(run.promptLogprobs && { logprobs: run.promptLogprobs }) } }),
+    })
+  }
+
+  /** The slot's sequence leaves; its KV stays unless the request asked otherwise. */
+  #vacate(slot: Slot): Sequence {
+    const sequence = slot.sequence!
+    slot.sequence = undefined
+    slot.busy = false
+    slot.pending = []
+    slot.lastUsed = this.#now()
+    if (!sequence.run.request.cachePrompt) this.#clear(slot)
+    return sequence
+  }
+
+  #clear(slot: Slot): void {
+    this.#model.native.memory_seq_rm(this.#context.memory!, slot.id, -1, -1)
+    slot.cache = []
+    slot.shared = 0
+  }
+
+  // One step.
+
+  #fill(): Row[] {
+    const { batch } = this.#context
+    batch.clear()
+    const live = this.#slots.filter(slot => slot.busy)
+    if (live.length === 0) return []
+    this.#chooseAdapters(live)
+    const mine = live.filter(slot => slot.adapterKey === this.#adapterKey)
+    const rows: Row[] = []
+    const waiting: Slot[] = []
+    for (const slot of mine) {
+      const { tokens, generated } = slot.sequence!
+      const from = slot.cache.length
+      if (generated > 0 && tokens.length - from === 1) {
+        rows.push({ slot, from, count: 1, output: batch.add(tokens[from]!, from, slot.id, true), promptLogits: false })
+      } else {
+        waiting.push(slot)
+      }
+    }
+    let outputs = rows.length + waiting.length
+    const limit = this.#chunk(rows.length > 0) - rows.length
+    const granted = share(
+      waiting.map(slot => slot.sequence!.tokens.length - slot.cache.length),
+      Math.max(0, Math.min(limit, batch.room)),
+    )
+    waiting.forEach((slot, index) => {
+      const { tokens, run, choice } = slot.sequence!
+      const from = slot.cache.length
+      const promptLogits = run.promptLogprobs !== undefined && choice === 0
+      let count = granted[index]!
+      if (promptLogits) {
+        count = Math.max(1, Math.min(count, OUTPUT_ROWS - outputs))
+        outputs += count
+      }
+      let output = -1
+      for (let position = from; position < from + count; position++) {
+        const wants = promptLogits || position === tokens.length - 1
+        const at = batch.add(tokens[position]!, position, slot.id, wants)
+        if (wants && output < 0) output = at
+      }
+      if (count > 0) rows.push({ slot, from, count, output, promptLogits })
+    })
+    return rows
+  }
+
+  /** Tokens of one decode call. */
+  #chunk(beside: boolean): number {
+    const { capacity } = this.#context.batch
+    if (this.#msPerPromptToken === undefined) return Math.min(FIRST_CHUNK, capacity)
+    const tokens = Math.floor((beside ? CHUNK_MS.beside : CHUNK_MS.alone) / this.#msPerPromptToken)
+    return Math.min(capacity, Math.max(LEAST_CHUNK + this.#slots.length, tokens))
+  }
+
+  /** A context has one set of adapters per decode; sets take turns of some steps, because each change costs a new graph. */
+  #chooseAdapters(live: Slot[]): void {
+    const keys = [...new Set(live.map(slot => slot.adapterKey))]
+    const stay = keys.includes(this.#adapterKey) && (keys.length === 1 || this.#adapterSteps < ADAPTER_STEPS)
+    if (!stay) {
+      const next = keys[(keys.indexOf(this.#adapterKey) + 1) % keys.length]!
+      this.#adapterSteps = 0
+      if (next !== this.#adapterKey) {
+        const { adapters } = live.find(slot => slot.adapterKey === next)!.sequence!.run
+        const code = this.#model.native.set_adapters_lora(
+          this.#context.pointer,
+          adapters.map(adapter => adapter.pointer),
+          adapters.length,
+          adapters.map(adapter => adapter.scale),
+        )
+        if (code !== 0) throw new HubError('internal', `the adapters could not be set (code ${code})`)
+        this.#adapterKey = next
+      }
+    }
+    this.#adapterSteps++
+  }
+
+  #commit(rows: Row[], elapsedMs: number): void {
+    const size = this.#context.batch.size
+    this.decodeSteps++
+    this.decodedTokens += size
+    if (size >= LEAST_CHUNK) {
+      const measured = elapsedMs / size
+      this.#msPerPromptToken = this.#msPerPromptToken === undefined ? measured : 0.7 * this.#msPerPromptToken + 0.3 * measured
+    }
+    for (const row of rows) {
+      const { slot, from, count } = row
+      const sequence = slot.sequence!
+      for (let position = from; position < from + count; position++) slot.cache.push(sequence.tokens[position]!)
+      if (sequence.run.cancelled) continue
+      if (row.promptLogits) this.#takePromptLogprobs(row, sequence)
+      if (slot.cache.length === sequence.tokens.length && row.output >= 0) {
+        this.#advance(slot, sequence, row.promptLogits ? row.output + count - 1 : row.output)
+      }
+    }
+  }
+
+  #takePromptLogprobs(row: Row, sequence: Sequence): void {
+    const { run } = sequence
+    for (let index = 0; index < row.count; index++) {
+      const next = run.prompt[row.from + index + 1]
+      if (next === undefined || run.promptLogprobs === undefined) return
+      const logits = logitsRow(this.#model.native, this.#context.pointer, row.output + index, this.#model.vocabularySize)
+      run.promptLogprobs.push(tokenLogprob(this.#model, next, distribution(logits, run.request.topLogprobs ?? 0)))
+    }
+  }
+
+  /** Samples the sequence's next token from the logits at `output` and gives its text out. */
+  #advance(slot: Slot, sequence: Sequence, output: number): void {
+    const { run } = sequence
+    const { request } = run
+    const now = this.#now()
+    if (run.firstTokenMs === undefined) {
+      run.firstTokenMs = now
+      if (request.echo === true) this.#start(run)
+    }
+    if (request.maxTokens === 0) return this.#finish(slot, sequence, 'length')
+    sequence.deadlineMs ??= request.maxGenerateMs === undefined ? undefined : now + request.maxGenerateMs
+    const logits = logitsRow(this.#model.native, this.#context.pointer, output, this.#model.vocabularySize)
+    const row: Distribution | undefined = request.topLogprobs === undefined ? undefined : distribution(logits, request.topLogprobs)
+    const token = sequence.sampler.sample(logits, this.#context.pointer, output)
+    // A complete grammar leaves nothing but the end, and a contradiction between grammar and biases leaves nothing at all.
+    if (token === undefined) return this.#finish(slot, sequence, 'stop')
+    sequence.generated++
+    run.usage.completionTokens++
+    if (this.#model.endsGeneration(token) && request.ignoreEos !== true) return this.#finish(slot, sequence, 'stop')
+    sequence.tokens.push(token)
+    const piece = this.#model.piece(token, run.preserved.has(token))
+    this.#give(sequence, sequence.text.push(token, piece, row && tokenLogprob(this.#model, token, row)))
+    if (sequence.text.stopped !== undefined) return this.#finish(slot, sequence, 'stop')
+    const full = sequence.tokens.length > this.#context.sequenceTokens
+    if (sequence.generated === request.maxTokens || full || (sequence.deadlineMs !== undefined && now >= sequence.deadlineMs)) {
+      this.#finish(slot, sequence, 'length')
+    }
+  }
+
+  #give(sequence: Sequence, delta: ReturnType<TextStream['push']>): void {
+    const { run } = sequence
+    if (delta.reasoning !== '') sequence.inReasoning = true
+    else if (delta.content !== '' || delta.toolCalls.length > 0) sequence.inReasoning = false
+    if (sequence.inReasoning) run.usage.reasoningTokens += delta.tokens.length
+    if (delta.content === '' && delta.reasoning === '' && delta.toolCalls.length === 0 && delta.logprobs.length === 0) return
+    this.#events.push({
+      type: 'delta',
+      id: run.id,
+      choice: sequence.choice,
+      ...(delta.content !== '' && { content: delta.content }),
+      ...(delta.reasoning !== '' && { reasoning: delta.reasoning }),
+      ...(delta.toolCalls.length > 0 && { toolCalls: delta.toolCalls }),
+      ...(delta.logprobs.length > 0 && { logprobs: delta.logprobs }),
+      tokens: delta.tokens,
+    })
+  }
+
+  #finish(slot: Slot, sequence: Sequence, reason: 'stop' | 'length'): void {
+    const { run, text } = sequence
+    this.#give(sequence, text.end())
+    this.#vacate(slot)
+    sequence.sampler.free()
+    const finishReason = reason === 'stop' && text.calledTool ? 'tool_calls' : reason
+    this.#events.push({
+      type: 'end',
+      id: run.id,
+      choice: sequence.choice,
+      finishReason,
+      ...(text.stopped !== undefined && text.stopped !== '' && { stop: text.stopped }),
+    })
+    run.sequences.splice(run.sequences.indexOf(sequence), 1)
+    if (run.sequences.length === 0) this.#done(run)
+  }
+
+  #done(run: Run): void {
+    this.#runs.delete(run.id)
+    const now = this.#now()
+    const startedMs = run.startedMs ?? run.receivedMs
+    const firstTokenMs = run.firstTokenMs ?? now
+    const promptCount = run.usage.promptTokens - run.usage.cachedTokens
+    const promptMs = firstTokenMs - startedMs
+    const predictedMs = now - firstTokenMs
+    const rate = (count: number, ms: number) => (ms > 0 ? (count * 1000) / ms : 0)
+    this.#events.push({
+      type: 'done',
+      id: run.id,
+      usage: run.usage,
+      timings: {
+        queue_ms: startedMs - run.receivedMs,
+        prompt_n: promptCount,
+        prompt_ms: promptMs,
+        prompt_per_second: rate(promptCount, promptMs),
+        predicted_n: run.usage.completionTokens,
+        predicted_ms: predictedMs,
+        // The first token comes with the prompt.
+        predicted_per_second: rate(Math.max(0, run.usage.completionTokens - 1), predictedMs),
+        cache_n: run.usage.cachedTokens,
+      },
+    })
+  }
+
+  // When a decode does not succeed.
+
+  #fail(rows: Row[], code: number): void {
+    if (code !== 1) {
+      const error = new HubError('internal', `the native library could not decode (code ${code}); the request was ended`)
+      for (const run of new Set(rows.map(row => row.slot.sequence!.run))) this.#abandon(run, error)
+      for (const row of rows) this.#clear(row.slot)
+      return
+    }
+    // No room in the KV: idle conversations go to RAM first, then the youngest sequence waits for its turn again.
+    const idle = this.#slots.filter(slot => !slot.busy && slot.cache.length > 0).sort((a, b) => a.lastUsed - b.lastUsed)[0]
+    if (idle !== undefined) {
+      this.#promptCache.save(idle.id, idle.cache, idle.adapterKey)
+      this.#clear(idle)
+      return
+    }
+    const busy = this.#slots.filter(slot => slot.sequence !== undefined).sort((a, b) => b.sequence!.arrival - a.sequence!.arrival)
+    const youngest = busy[0]!
+    if (busy.length === 1) {
+      this.#finish(youngest, youngest.sequence!, 'length')
+      return
+    }
+    const sequence = this.#vacate(youngest)
+    this.#clear(youngest)
+    this.#queue.unshift(sequence)
+  }
+
+  #abandon(run: Run, error: HubError): void {
+    this.#runs.delete(run.id)
+    run.cancelled = true
+    this.#sweep()
+    this.#events.push({ type: 'error', id: run.id, error: error.toBody() })
+  }
+}

@@ -1,0 +1,38 @@
+/** The bare `{"name": ..., "parameters": {...}}` of Llama 3, perhaps behind `<|python_tag|>`. */
+import { type ChatFormat, knows, type Reading, textFormat } from './format.ts'
+import { objectRule, readObject } from './json_calls.ts'
+import type { State } from './parser.ts'
+
+const TAG = '<|python_tag|>'
+const KEYS = { name: 'name', arguments: ['parameters', 'arguments'], id: 'id' }
+
+/** More calls may follow, apart by a semicolon; other text ends them. */
+const more =
+  (reading: Reading, back: State): State =>
+  input => {
+    const found = input.startsWith([';', '{'])
+    if (found === undefined) return undefined
+    if (found === false) return back
+    if (found === '{') input.unread('{')
+    return readObject(KEYS, knows(reading), found === ';' ? ';' : '', more(reading, back), back)
+  }
+
+export const llama3: ChatFormat = textFormat({
+  name: 'llama3',
+  detect: source => source.includes('<|start_header_id|>') && source.includes('"parameters": '),
+  openers: [TAG],
+  preserved: [],
+  triggers: ['(<\\|python_tag\\|>)$', '^[ \\n\\r\\t]{0,8}(\\{[ \\n\\r\\t]{0,8}"name" ?: ?"?)$'],
+  bare: (reading, back) => input => {
+    const found = input.startsWith(['{'])
+    if (found === undefined) return undefined
+    if (found === false) return back
+    input.unread('{')
+    return readObject(KEYS, knows(reading), '', more(reading, back), back)
+  },
+  read: (opener, reading, back) => readObject(KEYS, knows(reading), opener, more(reading, back), back),
+  calls: (builder, tools, parallel) => {
+    const one = objectRule(builder, tools, KEYS)
+    return `"<|python_tag|>"? ${parallel ? `${one} ("; " ${one})*` : one}`
+  },
+})

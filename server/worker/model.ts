@@ -1,0 +1,155 @@
+/** The loaded weights and their vocabulary: text to tokens, tokens to bytes, special tokens. */
+import { HubError } from '../lib/error.ts'
+import { type Native, runAsync } from '../native/llama.ts'
+import { LOAD_MODE, type Pointer } from '../native/structs.ts'
+import type { LoadOptions } from '../wire/worker.ts'
+
+export type FimTokens = { prefix: number; suffix: number; middle: number; repository: number; separator: number }
+
+export class Model {
+  readonly native: Native
+  readonly pointer: Pointer
+  readonly vocab: Pointer
+  readonly vocabularySize: number
+  readonly embeddingSize: number
+  readonly layers: number
+  readonly bos: number
+  readonly addBos: boolean
+  /** Ids of the fill-in-the-middle tokens, -1 where the vocabulary has none; undefined without prefix, suffix and middle. */
+  readonly fim: FimTokens | undefined
+  /** KV of a part of a sequence can be cut off; recurrent state cannot. */
+  readonly canCut: boolean
+  readonly #plain = new Map<number, Buffer>()
+  readonly #special = new Map<number, Buffer>()
+  readonly #endOfGeneration = new Map<number, boolean>()
+  #scratch = new Uint8Array(256)
+
+  constructor(native: Native, pointer: Pointer) {
+    this.native = native
+    this.pointer = pointer
+    this.vocab = native.model_get_vocab(pointer)
+    this.vocabularySize = native.vocab_n_tokens(this.vocab)
+    this.embeddingSize = native.model_n_embd_out(pointer)
+    this.layers = native.model_n_layer(pointer)
+    this.bos = native.vocab_bos(this.vocab)
+    this.addBos = native.vocab_get_add_bos(this.vocab)
+    this.canCut = !native.model_is_recurrent(pointer) && !native.model_is_hybrid(pointer)
+    const fim: FimTokens = {
+      prefix: native.vocab_fim_pre(this.vocab),
+      suffix: native.vocab_fim_suf(this.vocab),
+      middle: native.vocab_fim_mid(this.vocab),
+      repository: native.vocab_fim_rep(this.vocab),
+      separator: native.vocab_fim_sep(this.vocab),
+    }
+    this.fim = fim.prefix >= 0 && fim.suffix >= 0 && fim.middle >= 0 ? fim : undefined
+  }
+
+  /** A metadata value of the GGUF as text, or undefined. */
+  metadata(key: string): string | undefined {
+    const buffer = new Uint8Array(4096)
+    const length = this.native.model_meta_val_str(this.pointer, key, buffer, buffer.length)
+    return length < 0 ? undefined : Buffer.from(buffer.subarray(0, Math.min(length, buffer.length - 1))).toString('utf8')
+  }
+
+  chatTemplate(): string | undefined {
+    return this.native.model_chat_template(this.pointer, null) ?? undefined
+  }
+
+  /** @param addSpecial put BOS/EOS where the model is configured so @param parseSpecial read `<|im_end|>` and the like as the tokens they name */
+  tokenize(text: string, addSpecial: boolean, parseSpecial: boolean): Int32Array {
+    const bytes = Buffer.from(text, 'utf8')
+    let tokens = new Int32Array(bytes.length + 8)
+    let count = this.native.tokenize(this.vocab, bytes, bytes.length, tokens, tokens.length, addSpecial, parseSpecial)
+    if (count < 0) {
+      tokens = new Int32Array(-count)
+      count = this.native.tokenize(this.vocab, bytes, bytes.length, tokens, tokens.length, addSpecial, parseSpecial)
+    }
+    return tokens.subarray(0, count)
+  }
+
+  /** The bytes of one token, which may be a part of a UTF-8 character; control tokens have none unless `special`. */
+  piece(token: number, special: boolean): Buffer {
+    const cache = special ? this.#special : this.#plain
+    let piece = cache.get(token)
+    if (piece === undefined) {
+      let length = this.native.token_to_piece(this.vocab, token, this.#scratch, this.#scratch.length, 0, special)
+      if (length < 0) {
+        this.#scratch = new Uint8Array(-length)
+        length = this.native.token_to_piece(this.vocab, token, this.#scratch, this.#scratch.length, 0, special)
+      }
+      piece = Buffer.from(this.#scratch.subarray(0, Math.max(0, length)))
+      cache.set(token, piece)
+    }
+    return piece
+  }
+
+  detokenize(tokens: readonly number[]): string {
+    const ids = Int32Array.from(tokens)
+    let text = new Uint8Array(ids.length * 8 + 16)
+    let length = this.native.detokenize(this.vocab, ids, ids.length, text, text.length, false, true)
+    if (length < 0) {
+      text = new Uint8Array(-length)
+      length = this.native.detokenize(this.vocab, ids, ids.length, text, text.length, false, true)
+    }
+    return Buffer.from(text.subarray(0, length)).toString('utf8')
+  }
+
+  endsGeneration(token: number): boolean {
+    let ends = this.#endOfGeneration.get(token)
+    if (ends === undefined) {
+      ends = this.native.vocab_is_eog(this.vocab, token)
+      this.#endOfGeneration.set(token, ends)
+    }
+    return ends
+  }
+
+  /** Every token that ends a generation; one pass over the vocabulary, made on first use. */
+  endTokens(): number[] {
+    this.#ends ??= Array.from({ length: this.vocabularySize }, (_, token) => token).filter(token => this.endsGeneration(token))
+    return this.#ends
+  }
+  #ends: number[] | undefined
+
+  /** @throws HubError invalid_request naming the first id that the vocabulary does not have */
+  checkTokens(tokens: readonly number[], param: string): void {
+    const wrong = tokens.findIndex(token => !Number.isInteger(token) || token < 0 || token >= this.vocabularySize)
+    if (wrong >= 0) {
+      throw new HubError('invalid_request', `${param}: ${tokens[wrong]} is no token of this model; ids go from 0 to ${this.vocabularySize - 1}`, {
+        param,
+      })
+    }
+  }
+
+  free(): void {
+    this.native.model_free(this.pointer)
+  }
+}
+
+/** @throws HubError model_load_failed with what the native library said */
+export async function loadModel(native: Native, options: LoadOptions, report: (fraction: number) => void): Promise<Model> {
+  const said: string[] = []
+  native.listen(line => said.push(line))
+  let last = 0
+  const progress = native.progressCallback(fraction => {
+    // A big model reports hundreds of times; every whole percent is enough.
+    if (fraction - last < 0.01 && fraction < 1) return
+    last = fraction
+    report(fraction)
+  })
+  try {
+    const pointer = await runAsync(native.model_load_from_file, options.path, {
+      ...native.model_default_params(),
+      n_gpu_layers: options.device === 'cpu' ? 0 : options.gpuLayers < 0 ? 999 : options.gpuLayers,
+      load_mode: options.useMmap ? LOAD_MODE.mmap : LOAD_MODE.none,
+      progress_callback: progress.pointer,
+    })
+    if (pointer === null) {
+      const why = said.find(line => line.includes('error')) ?? said.at(-1) ?? 'no reason given'
+      throw new HubError('model_load_failed', `the model did not load: ${why.replace(/^\w+: /, '')}`)
+    }
+    return new Model(native, pointer)
+  } finally {
+    native.silence()
+    progress.free()
+  }
+}

@@ -25,7 +25,8 @@ const LEVEL: { [room: string]: number } = {
   'server/http': 5,
   'server/lsp': 5,
   'server/cli': 5,
-  'server/main.ts': 6,
+  'server/hub.ts': 6,
+  'server/main.ts': 7,
 }
 /** Programs that are started by path: they share wire, lib and native only. */
 const PROGRAMS = ['server/worker', 'server/trainer']

@@ -1,5 +1,6 @@
 /** The command line `ai-hub COMMAND [options]`: text in, one of a few commands out, or a message that says what was meant. */
 import { parseArgs } from 'node:util'
+import { describeSetting, SETTING_NAMES } from '../wire/settings.ts'
 
 export type Command =
   /** `settings`: values as written, by the setting's name; the settings' own schema judges them. */
@@ -12,6 +13,12 @@ export type Command =
 
 /** A setting that `serve` takes on the command line: `contextTokens` as `--context-tokens N`. */
 export type SettingOption = { name: string; description: string }
+
+/** Every setting of the hub but home, which each command has as an option of its own. */
+export const SETTING_OPTIONS: readonly SettingOption[] = SETTING_NAMES.filter(name => name !== 'home').map(name => ({
+  name,
+  description: describeSetting(name),
+}))
 
 /** Something is wrong with what the user typed: its message goes to stderr and the exit code is 2. */
 export class UsageError extends Error {
@@ -63,7 +70,10 @@ const COMMANDS: { [name: string]: CommandSpec } = {
  * @param args what follows the program's name
  * @throws UsageError for an unknown command or option (with the nearest name), a missing value, a stray argument
  */
-export function parseCommandLine(args: readonly string[], settings: readonly SettingOption[] = []): Command {
+export function parseCommandLine(
+  args: readonly string[],
+  settings: readonly SettingOption[] = SETTING_OPTIONS,
+): Command {
   const [first, ...rest] = args
   if (first === undefined || first === '--help' || first === '-h') return { name: 'help' }
   if (first === '--version' || first === '-v') return { name: 'version' }
@@ -88,7 +98,11 @@ export function parseCommandLine(args: readonly string[], settings: readonly Set
 }
 
 /** The general help, or that of one command, or of an unknown topic: UsageError. */
-export function helpText(version: string, topic?: string, settings: readonly SettingOption[] = []): string {
+export function helpText(
+  version: string,
+  topic?: string,
+  settings: readonly SettingOption[] = SETTING_OPTIONS,
+): string {
   if (topic === undefined) {
     const rows = Object.entries(COMMANDS).map(([name, spec]) => `  ${name.padEnd(9)}${spec.summary}`)
     return [

@@ -14,13 +14,14 @@ export type Log = {
 /** A line is written whole or not at all; a sink that fails (a full disk) is skipped, never thrown at the caller. */
 export type Sink = (line: string) => void
 
-export function createLog(options: { scope: string; level: Level; sinks: Sink[]; now?: () => Date }): Log {
+/** @param options.level may be a function, for a level that changes while the hub runs */
+export function createLog(options: { scope: string; level: Level | (() => Level); sinks: Sink[]; now?: () => Date }): Log {
   const { scope, level, sinks, now = () => new Date() } = options
-  const least = LEVELS.indexOf(level)
+  const least = () => LEVELS.indexOf(typeof level === 'function' ? level() : level)
   const write =
     (at: Level) =>
     (event: string, fields: Fields = {}) => {
-      if (LEVELS.indexOf(at) < least) return
+      if (LEVELS.indexOf(at) < least()) return
       let line = `${now().toISOString()} ${at.padEnd(5)} ${scope}: ${event}`
       for (const [name, value] of Object.entries(fields)) {
         if (value !== undefined) line += ` ${name}=${formatValue(value)}`

@@ -1,6 +1,7 @@
 /** Who holds a taken TCP port, if the system tells; best effort for an error message, so nothing here throws. */
 import { execFile } from 'node:child_process'
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
+import { createServer } from 'node:net'
 import { basename } from 'node:path'
 
 export type PortHolder = { pid: number /** program name, where known */; name?: string }
@@ -113,5 +114,14 @@ function link(path: string): string {
 function outputOf(file: string, args: string[]): Promise<string> {
   return new Promise(done => {
     execFile(file, args, { timeout: 2000, windowsHide: true, maxBuffer: 2 ** 24 }, (_error, stdout) => done(stdout))
+  })
+}
+
+/** Whether this address could be listened on now. */
+export function isPortFree(host: string, port: number): Promise<boolean> {
+  return new Promise(resolve => {
+    const server = createServer()
+    server.once('error', () => resolve(false))
+    server.listen({ host, port, exclusive: true }, () => server.close(() => resolve(true)))
   })
 }

@@ -213,6 +213,12 @@ const METHODS: { [name: string]: Native } = {
   find: ([self, what]) => new integer(own(self, 'find').value.indexOf(own(what, 'find').value)),
   count: ([self, what]) => new integer(own(self, 'count').value.split(own(what, 'count').value).length - 1),
   join: ([self, parts]) => new text(isList(parts) ? parts.value.map(printed).join(own(self, 'join').value) : ''),
+  format: ([self, ...values]) => {
+    let next = 0
+    return new text(
+      own(self, 'format').value.replace(/\{(\d*)\}/g, (_, at) => printed(values[at === '' ? next++ : at])),
+    )
+  },
   isdigit: ([self]) => new truth(/^\d+$/.test(own(self, 'isdigit').value)),
   removeprefix: ([self, prefix]) => {
     const { value } = own(self, 'removeprefix')
@@ -236,7 +242,8 @@ const MAPPED: { [filterName: string]: (value: Value) => Value } = {
 
 const FILTERS: { [name: string]: Native } = {
   soft_text: ([value]) => (value === undefined || isUndefined(value) ? new text('') : value),
-  soft_list: ([value]) => (value === undefined || isUndefined(value) ? new list([]) : value),
+  soft_list: ([value]) =>
+    value === undefined || isUndefined(value) || value.type === 'NullValue' ? new list([]) : value,
   soft_mapping: ([value]) => (value === undefined || isUndefined(value) ? new mapping(new Map()) : value),
   string: ([value]) => new text(printed(value)),
   list: ([value]) => {

@@ -165,7 +165,13 @@ function render(parts: Parts, capabilities: Capabilities, format: ChatFormat, in
 
   const opened = openedBy(text, format)
   const reading: Start = opened ? 'reasoning' : prompt.continueLast === true ? continuedStart(prompt, format) : 'either'
-  const grammar = constrain(prompt, input.format, format, callable, grammarStart(parts.source, text, reading, format))
+  const grammar = constrain(
+    { ...prompt, parallelToolCalls: prompt.parallelToolCalls && capabilities.parallelCalls },
+    input.format,
+    format,
+    callable,
+    grammarStart(parts.source, text, reading, format),
+  )
   return {
     text,
     stops: format.stops,

@@ -18,6 +18,13 @@ export type Server = {
   stop(): Promise<void>
 }
 
+// A benchmark that fails leaves no server behind; the next one would share the processors with it.
+const children = new Set<ChildProcess>()
+process.on('exit', () => {
+  for (const child of children) child.kill('SIGKILL')
+})
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => process.exit(130))
+
 const ROOT = resolve(import.meta.dirname, '..', '..')
 
 export type HubOptions = {
@@ -43,7 +50,7 @@ export async function startHub(options: HubOptions): Promise<Server & { pid: num
       env: { ...process.env, ...(options.worker !== undefined && { AI_HUB_WORKER: options.worker }) },
     },
   )
-  const errors = lastLines(child)
+  const errors = watch(child)
   const url = `http://127.0.0.1:${port}`
   const stop = async (): Promise<void> => {
     await end(child)
@@ -73,7 +80,7 @@ export async function startLlamaServer(binary: string, model: string, args: read
   const child = spawn(binary, ['-m', model, '--host', '127.0.0.1', '--port', String(port), ...args], {
     stdio: ['ignore', 'ignore', 'pipe'],
   })
-  const errors = lastLines(child)
+  const errors = watch(child)
   const server: Server = {
     name: 'peer',
     url: `http://127.0.0.1:${port}`,
@@ -140,7 +147,10 @@ async function until(child: ChildProcess, errors: () => string, tries: () => Pro
   }
 }
 
-function lastLines(child: ChildProcess): () => string {
+/** The last words of the process on stderr; from here on it is ended with this one. */
+function watch(child: ChildProcess): () => string {
+  children.add(child)
+  child.once('exit', () => children.delete(child))
   let text = ''
   child.stderr?.setEncoding('utf8').on('data', (piece: string) => {
     text = (text + piece).slice(-4000)

@@ -41,7 +41,12 @@ export type TestEngine = {
   pool: ReturnType<ReturnType<typeof loadNative>['threadpool']>
   turns: Turns
   /** Runs one generation to its end; `onEvent` sees its events as they come. */
-  generate(prompt: string | number[], request?: Partial<Generate>, job?: Partial<Job>, onEvent?: (event: GenerateEvent, id: number) => void): Promise<Result>
+  generate(
+    prompt: string | number[],
+    request?: Partial<Generate>,
+    job?: Partial<Job>,
+    onEvent?: (event: GenerateEvent, id: number) => void,
+  ): Promise<Result>
 }
 
 export async function testEngine(path: string, options: Partial<LoadOptions> = {}): Promise<TestEngine> {
@@ -51,7 +56,11 @@ export async function testEngine(path: string, options: Partial<LoadOptions> = {
   const pool = native.threadpool(load.threads, load.poll)
   const turns = createTurns()
   const context = await createContext(model, load, { embeddings: false, slots: load.slots }, pool, turns)
-  type Listener = { events: GenerateEvent[]; resolve(result: Result): void; onEvent: ((event: GenerateEvent, id: number) => void) | undefined }
+  type Listener = {
+    events: GenerateEvent[]
+    resolve(result: Result): void
+    onEvent: ((event: GenerateEvent, id: number) => void) | undefined
+  }
   const listeners = new Map<number, Listener>()
   const engine = new Engine(model, context, {
     slots: load.slots,
@@ -88,7 +97,8 @@ export async function testEngine(path: string, options: Partial<LoadOptions> = {
         infill: false,
         ...job,
         request: {
-          prompt: typeof prompt === 'string' ? { type: 'text', text: prompt, special: true } : { type: 'tokens', tokens },
+          prompt:
+            typeof prompt === 'string' ? { type: 'text', text: prompt, special: true } : { type: 'tokens', tokens },
           format: { type: 'text' },
           sampling: { temperature: 0 },
           maxTokens: 32,

@@ -230,7 +230,7 @@ export function fakeModels(options: FakeOptions = {}): FakeModels {
 function echoOf(request: Generate): { text: string; logprobs?: (ReturnType<typeof logprob> | null)[] } {
   const text = request.prompt.type === 'text' ? request.prompt.text : 'echo'
   if (request.topLogprobs === undefined) return { text }
-  return { text, logprobs: [null, logprob(text.slice(1))] }
+  return { text, logprobs: [null, logprob([...text].slice(1).join(''))] }
 }
 
 /** A token's log probability with one alternative. */

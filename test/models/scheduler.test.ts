@@ -12,7 +12,12 @@ import type { LoadOptions } from '../../server/wire/worker.ts'
 const GIB = 2 ** 30
 const never = new AbortController().signal
 
-const CPU: DeviceReport = { library: 'cpu', device: 'cpu', works: true, devices: [{ name: 'CPU', description: 'CPU', kind: 'cpu', freeBytes: 16 * GIB, totalBytes: 16 * GIB }] }
+const CPU: DeviceReport = {
+  library: 'cpu',
+  device: 'cpu',
+  works: true,
+  devices: [{ name: 'CPU', description: 'CPU', kind: 'cpu', freeBytes: 16 * GIB, totalBytes: 16 * GIB }],
+}
 const gpu = (freeBytes: number): DeviceReport => ({
   library: 'vulkan',
   device: 'vulkan',
@@ -67,7 +72,10 @@ function file(id: string, bytes: number, more: Partial<ModelFile> = {}): ModelFi
 
 type Fake = { options: LoadOptions; closed: boolean; die(): void }
 
-function setUp(files: ModelFile[], more: Partial<SchedulerDeps> & { settings?: () => LoadSettings; total?: number; reports?: DeviceReport[] } = {}) {
+function setUp(
+  files: ModelFile[],
+  more: Partial<SchedulerDeps> & { settings?: () => LoadSettings; total?: number; reports?: DeviceReport[] } = {},
+) {
   const workers: Fake[] = []
   const total = more.total ?? 16 * GIB
   const deps: SchedulerDeps = {
@@ -81,7 +89,11 @@ function setUp(files: ModelFile[], more: Partial<SchedulerDeps> & { settings?: (
     },
     async start(options) {
       const exited = Promise.withResolvers<{ code: null; signal: string; expected: boolean; said: string[] }>()
-      const fake: Fake = { options, closed: false, die: () => exited.resolve({ code: null, signal: 'SIGKILL', expected: false, said: [] }) }
+      const fake: Fake = {
+        options,
+        closed: false,
+        die: () => exited.resolve({ code: null, signal: 'SIGKILL', expected: false, said: [] }),
+      }
       workers.push(fake)
       // Only what the scheduler touches of a worker.
       return {
@@ -146,7 +158,11 @@ describe('scheduler', () => {
   })
 
   test('a pinned model is not unloaded to make room', async () => {
-    const { scheduler, workers } = setUp([file('a', 7 * GIB, { sidecar: { pin: true } }), file('b', 5 * GIB), file('c', 6 * GIB)])
+    const { scheduler, workers } = setUp([
+      file('a', 7 * GIB, { sidecar: { pin: true } }),
+      file('b', 5 * GIB),
+      file('c', 6 * GIB),
+    ])
     await scheduler.load('a', never)
     await scheduler.load('b', never)
     await scheduler.load('c', never)
@@ -159,7 +175,13 @@ describe('scheduler', () => {
 
   test('a model larger than the memory is refused with the numbers', async () => {
     const { scheduler } = setUp([file('huge', 40 * GIB)])
-    await assert.rejects(scheduler.load('huge', never), (error: unknown) => error instanceof HubError && error.code === 'insufficient_memory' && /40\.\d GiB.*13\.6 GiB/.test(error.message))
+    await assert.rejects(
+      scheduler.load('huge', never),
+      (error: unknown) =>
+        error instanceof HubError &&
+        error.code === 'insufficient_memory' &&
+        /40\.\d GiB.*13\.6 GiB/.test(error.message),
+    )
     assert.equal(scheduler.get('huge').state, 'failed')
     await scheduler.close()
   })
@@ -222,11 +244,20 @@ describe('scheduler', () => {
     const start: SchedulerDeps['start'] = async options => {
       tried.push(options.device)
       if (options.device !== 'cpu') throw new HubError('model_load_failed', 'device lost')
-      return { info: { memoryBytes: 0 }, exited: new Promise(() => undefined), limitMemory: () => undefined, close: async () => undefined } as unknown as WorkerProcess
+      return {
+        info: { memoryBytes: 0 },
+        exited: new Promise(() => undefined),
+        limitMemory: () => undefined,
+        close: async () => undefined,
+      } as unknown as WorkerProcess
     }
     const auto = setUp([file('a', GIB)], { reports: [gpu(15 * GIB), CPU], start })
     await auto.scheduler.load('a', never)
-    const chosen = setUp([file('a', GIB)], { reports: [gpu(15 * GIB), CPU], start, settings: () => ({ ...SETTINGS, device: 'vulkan' }) })
+    const chosen = setUp([file('a', GIB)], {
+      reports: [gpu(15 * GIB), CPU],
+      start,
+      settings: () => ({ ...SETTINGS, device: 'vulkan' }),
+    })
     await assert.rejects(chosen.scheduler.load('a', never), { code: 'model_load_failed' })
     assert.deepEqual(tried, ['vulkan', 'cpu', 'vulkan'])
     await Promise.all([worker, auto, chosen].map(each => each.scheduler.close()))
@@ -234,7 +265,10 @@ describe('scheduler', () => {
 
   test('a device that does not work here is refused with its reason', async () => {
     const broken: DeviceReport = { library: 'cuda', device: 'cuda', works: false, reason: 'no driver', devices: [] }
-    const { scheduler } = setUp([file('a', GIB)], { reports: [broken, CPU], settings: () => ({ ...SETTINGS, device: 'cuda' }) })
+    const { scheduler } = setUp([file('a', GIB)], {
+      reports: [broken, CPU],
+      settings: () => ({ ...SETTINGS, device: 'cuda' }),
+    })
     await assert.rejects(scheduler.load('a', never), /cuda.*no driver/)
     await scheduler.close()
   })

@@ -7,7 +7,8 @@ import { type TestEngine, testEngine } from '../helpers/engine.ts'
 import { needsModels, testModels } from '../helpers/models.ts'
 
 /** Greedy continuation of the F32 weights as the model's authors publish it. */
-const KNOWN = ', there was a little girl named Lily. She loved to play outside in the park. One day, she saw a big, red ball.'
+const KNOWN =
+  ', there was a little girl named Lily. She loved to play outside in the park. One day, she saw a big, red ball.'
 const LONG =
   'Once upon a time, there was a little girl named Lily. She loved to play outside. One day she saw a big tree in the park and wanted to climb it, but her mom said no. '
 
@@ -40,8 +41,11 @@ describe('engine on stories260K', needsModels, () => {
 
   test('forty requests on four slots give what each gives alone, sharing the prompt that others computed', async () => {
     const alone: string[] = []
-    for (let index = 0; index < 5; index++) alone.push((await hub.generate(`${LONG}Then ${index}`, { maxTokens: 16 })).texts[0]!)
-    const many = await Promise.all(Array.from({ length: 40 }, (_, index) => hub.generate(`${LONG}Then ${index % 5}`, { maxTokens: 16 })))
+    for (let index = 0; index < 5; index++)
+      alone.push((await hub.generate(`${LONG}Then ${index}`, { maxTokens: 16 })).texts[0]!)
+    const many = await Promise.all(
+      Array.from({ length: 40 }, (_, index) => hub.generate(`${LONG}Then ${index % 5}`, { maxTokens: 16 })),
+    )
     many.forEach((result, index) => {
       assert.equal(result.texts[0], alone[index % 5])
       assert.ok(result.cachedTokens > 50, `request ${index} evaluated its whole prompt`)
@@ -119,7 +123,8 @@ describe('engine on stories260K', needsModels, () => {
   test('a prompt longer than the context is refused with both numbers', () => {
     assert.throws(
       () => void hub.generate(Array.from({ length: 600 }, () => 300)),
-      (error: unknown) => error instanceof HubError && error.code === 'context_length_exceeded' && /600.*512/.test(error.message),
+      (error: unknown) =>
+        error instanceof HubError && error.code === 'context_length_exceeded' && /600.*512/.test(error.message),
     )
   })
 
@@ -132,7 +137,11 @@ describe('engine on stories260K', needsModels, () => {
 
   test('a grammar is kept, greedy and sampled', async () => {
     const grammar = { text: 'root ::= "{" [a-z]{3,9} "}"' }
-    for (const sampling of [{ temperature: 0 }, { temperature: 1, seed: 1 }, { temperature: 1.5, topK: 0, topP: 1, minP: 0, seed: 2 }]) {
+    for (const sampling of [
+      { temperature: 0 },
+      { temperature: 1, seed: 1 },
+      { temperature: 1.5, topK: 0, topP: 1, minP: 0, seed: 2 },
+    ]) {
       const result = await hub.generate('Once', { sampling }, { grammar })
       assert.match(result.texts[0]!, /^\{[a-z]{3,9}\}$/)
       assert.deepEqual(result.finishReasons, ['stop'])
@@ -190,9 +199,16 @@ describe('engine on stories260K', needsModels, () => {
     const plain = await hub.generate('Once upon a time', { maxTokens: 12 })
     const banned = plain.tokens[0]!.find(token => /L/.test(hub.model.piece(token, false).toString()))!
     assert.match(plain.texts[0]!, /Lily/)
-    const result = await hub.generate('Once upon a time', { maxTokens: 12, sampling: { temperature: 0, logitBias: [[banned, -100]] } })
+    const result = await hub.generate('Once upon a time', {
+      maxTokens: 12,
+      sampling: { temperature: 0, logitBias: [[banned, -100]] },
+    })
     assert.doesNotMatch(result.texts[0]!, /Lily/)
-    const repeated = await hub.generate('the the the the', { maxTokens: 30, sampling: { temperature: 0, presencePenalty: 2, frequencyPenalty: 2 }, ignoreEos: true })
+    const repeated = await hub.generate('the the the the', {
+      maxTokens: 30,
+      sampling: { temperature: 0, presencePenalty: 2, frequencyPenalty: 2 },
+      ignoreEos: true,
+    })
     const counts = new Map<number, number>()
     for (const token of repeated.tokens[0]!) counts.set(token, (counts.get(token) ?? 0) + 1)
     assert.ok(Math.max(...counts.values()) <= 4, 'a token came back again and again in spite of both penalties')

@@ -17,8 +17,8 @@ import {
 import { type GrammarEngine, openGrammarEngine } from '../helpers/grammar_engine.ts'
 import { needsModels, testModels } from '../helpers/models.ts'
 
-const draft7 = new Ajv({ strict: false, logger: false })
-const ajv = new Ajv2020({ strict: false, logger: false })
+const draft7 = new Ajv({ strict: false, logger: false, ownProperties: true })
+const ajv = new Ajv2020({ strict: false, logger: false, ownProperties: true })
 formats.default(ajv)
 
 const REFUSED: [name: string, schema: unknown, pointer: RegExp][] = [

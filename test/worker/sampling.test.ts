@@ -11,7 +11,10 @@ test('the largest are the largest (property)', () => {
   fc.assert(
     fc.property(logits, fc.integer({ min: 1, max: 40 }), (row, count) => {
       const sorted = [...row].sort((a, b) => b - a).slice(0, count)
-      assert.deepEqual([...largest(row, count)].map(id => row[id]).sort((a, b) => b! - a!), sorted)
+      assert.deepEqual(
+        [...largest(row, count)].map(id => row[id]).sort((a, b) => b! - a!),
+        sorted,
+      )
       assert.equal(row[argmax(row)], sorted[0])
     }),
     { seed: 4, numRuns: 500 },

@@ -4,7 +4,15 @@ import { test } from 'node:test'
 import fc from 'fast-check'
 import { commonPrefix, place, type SlotView, share } from '../../server/worker/slots.ts'
 
-const slot = (id: number, cache: number[], more: Partial<SlotView> = {}): SlotView => ({ id, busy: false, cache, adapterKey: '', pending: [], lastUsed: 0, ...more })
+const slot = (id: number, cache: number[], more: Partial<SlotView> = {}): SlotView => ({
+  id,
+  busy: false,
+  cache,
+  adapterKey: '',
+  pending: [],
+  lastUsed: 0,
+  ...more,
+})
 const normal = { reuse: true, canCut: true }
 const range = (from: number, count: number) => Array.from({ length: count }, (_, index) => from + index)
 
@@ -47,22 +55,35 @@ test('recurrent state is reused whole or not at all', () => {
 
 test('without an idle slot there is no place, and the least recently used idle one goes first', () => {
   assert.equal(place([slot(0, [], { busy: true })], [1, 2], '', normal), undefined)
-  assert.deepEqual(place([slot(0, [9], { lastUsed: 5 }), slot(1, [8], { lastUsed: 2 })], [1, 2], '', normal), { slot: 1, reuse: 0 })
+  assert.deepEqual(place([slot(0, [9], { lastUsed: 5 }), slot(1, [8], { lastUsed: 2 })], [1, 2], '', normal), {
+    slot: 1,
+    reuse: 0,
+  })
 })
 
 test('whatever is placed reuses a true prefix (property)', () => {
   const tokens = fc.array(fc.nat(3), { maxLength: 12 })
   fc.assert(
-    fc.property(fc.array(fc.record({ cache: tokens, busy: fc.boolean(), pending: tokens, lastUsed: fc.nat(9) }), { minLength: 1, maxLength: 5 }), fc.array(fc.nat(3), { minLength: 1, maxLength: 12 }), (states, prompt) => {
-      const slots = states.map((state, id) => slot(id, state.cache, { ...state, pending: state.busy ? [...state.cache, ...state.pending] : [] }))
-      const placement = place(slots, prompt, '', normal)
-      if (placement === undefined || placement === 'wait') return slots.every(each => each.busy) || placement === 'wait'
-      const source = slots[placement.donor ?? placement.slot]!
-      assert.equal(slots[placement.slot]!.busy, false)
-      assert.ok(placement.reuse <= prompt.length - 1)
-      assert.ok(commonPrefix(source.cache, prompt) >= placement.reuse)
-      return true
-    }),
+    fc.property(
+      fc.array(fc.record({ cache: tokens, busy: fc.boolean(), pending: tokens, lastUsed: fc.nat(9) }), {
+        minLength: 1,
+        maxLength: 5,
+      }),
+      fc.array(fc.nat(3), { minLength: 1, maxLength: 12 }),
+      (states, prompt) => {
+        const slots = states.map((state, id) =>
+          slot(id, state.cache, { ...state, pending: state.busy ? [...state.cache, ...state.pending] : [] }),
+        )
+        const placement = place(slots, prompt, '', normal)
+        if (placement === undefined || placement === 'wait')
+          return slots.every(each => each.busy) || placement === 'wait'
+        const source = slots[placement.donor ?? placement.slot]!
+        assert.equal(slots[placement.slot]!.busy, false)
+        assert.ok(placement.reuse <= prompt.length - 1)
+        assert.ok(commonPrefix(source.cache, prompt) >= placement.reuse)
+        return true
+      },
+    ),
     { seed: 1, numRuns: 500 },
   )
 })

@@ -1,0 +1,294 @@
+/** A running hub: home, settings, database, registry, scheduler and the HTTP door, put together and taken apart again. */
+import { readFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { availableParallelism, cpus } from 'node:os'
+import { join, resolve } from 'node:path'
+import { coreRoutes } from './http/all.ts'
+import type { EndpointDeps, Purpose } from './http/generate.ts'
+import { createServer, type Server } from './http/server.ts'
+import { settingsRoutes } from './http/settings.ts'
+import { HubError } from './lib/error.ts'
+import { alreadyRuns, claimHub, ensureHome, findHub } from './lib/home.ts'
+import { createLog, fileSink, type Log, type Sink, stderrSink } from './lib/log.ts'
+import { physicalCores, readMemory } from './lib/memory.ts'
+import { findPortHolder, portTakenMessage } from './lib/port.ts'
+import { LIBRARIES, probeDevices } from './models/devices.ts'
+import type { ModelStatus } from './models/models.ts'
+import { WorkerProcess } from './models/process.ts'
+import { createRegistry, type Registry } from './models/registry.ts'
+import { type LoadSettings, Scheduler, type Speeds } from './models/scheduler.ts'
+import { openDatabase } from './storage/db.ts'
+import { type ProfileKey, readProfile, recordProfile } from './storage/profiles.ts'
+import { readSettings } from './storage/settings.ts'
+import type { ModelFile } from './wire/model.ts'
+import { resolveSettings, type Settings, type Sources } from './wire/settings.ts'
+import type { SystemStatus } from './wire/system.ts'
+import type { LoadOptions } from './wire/worker.ts'
+
+export const VERSION: string = (createRequire(import.meta.url)('../package.json') as { version: string }).version
+
+/** Programs that the hub starts by path. */
+export const WORKER_SCRIPT = resolve(import.meta.dirname, 'worker', 'main.ts')
+export const PROBE_SCRIPT = resolve(import.meta.dirname, 'worker', 'probe.ts')
+
+export type HubOptions = {
+  home: string
+  /** Settings from the command line, as text. */
+  commandLine: { [name: string]: string }
+  env: NodeJS.ProcessEnv
+  /** Where log lines go besides the file in home; stderr by default. */
+  logSinks?: Sink[]
+  /** Another worker program, for measuring the hub alone. */
+  workerScript?: string
+}
+
+export type Hub = {
+  url: string
+  home: string
+  settings: Settings
+  models: Scheduler
+  registry: Registry
+  /** Waits until the model folders have been read once. */
+  ready: Promise<void>
+  close(): Promise<void>
+}
+
+/** @throws HubError when the hub of this home runs already, a setting is wrong, the port is taken or the database is damaged */
+export async function startHub(options: HubOptions): Promise<Hub> {
+  const startedAt = Date.now()
+  const { home } = options
+  ensureHome(home)
+  const rival = await findHub(home)
+  if (rival !== undefined) throw alreadyRuns(home, rival)
+
+  const db = openDatabase(join(home, 'hub.db'))
+  const closers: (() => void | Promise<void>)[] = [() => db.close()]
+  const closeAll = async () => {
+    for (const close of closers.splice(0).reverse()) await close()
+  }
+  try {
+    const sources: Omit<Sources, 'stored'> = {
+      commandLine: options.commandLine,
+      environment: options.env,
+      ...readSettingsFile(home),
+    }
+    const resolved = resolveSettings({ ...sources, stored: readSettings(db) })
+    let settings = resolved.settings
+    const sinks = [...(options.logSinks ?? [stderrSink]), fileSink(join(home, 'logs', 'hub.log'))]
+    const log = createLog({ scope: 'hub', level: () => settings.logLevel, sinks })
+    // A wrong word on the command line is a mistake to mend now; an old file should not keep the hub from starting.
+    const mistake = resolved.problems.find(problem => problem.startsWith('The command line'))
+    if (mistake !== undefined) throw new HubError('invalid_request', mistake)
+    for (const problem of resolved.problems) log.warn('a setting was left out', { problem })
+
+    const cores = await physicalCores()
+    const registry = createRegistry({ folder: join(home, 'local_models'), log: log.child('registry') })
+    closers.push(() => registry.close())
+    const workerLog = log.child('worker')
+    const script = options.workerScript ?? options.env.AI_HUB_WORKER ?? WORKER_SCRIPT
+    const models = new Scheduler({
+      registry,
+      start: (load, report) => WorkerProcess.start({ script, log: workerLog }, load, report),
+      probe: library => probeDevices(PROBE_SCRIPT, library === 'all' ? LIBRARIES : [library]),
+      memory: () => readMemory(),
+      settings: () => loadSettings(settings, cores),
+      measuredBytes: (file, load) => measuredBytes(readProfile(db, profileKey(file, load)), load),
+      record: (file, load, info, speeds) =>
+        recordProfile(
+          db,
+          profileKey(file, load),
+          { ...rates(speeds), loadMs: info.loadMs, residentBytes: info.memoryBytes, deviceBytes: info.deviceBytes },
+          Date.now(),
+        ),
+      changed: status => logState(log, status),
+      log: log.child('models'),
+      now: Date.now,
+    })
+    closers.push(() => models.close())
+
+    const endpoints: EndpointDeps = { models, defaultModel: purpose => defaultModel(models, purpose) }
+    const server = createServer({
+      routes: [
+        ...coreRoutes({
+          ...endpoints,
+          version: VERSION,
+          startedAt,
+          systemStatus: () => systemStatus(models, registry, startedAt, cores),
+        }),
+        ...settingsRoutes({
+          db,
+          sources,
+          started: resolved.settings,
+          onChange: changed => {
+            settings = changed
+          },
+          now: Date.now,
+        }),
+      ],
+      log: log.child('http'),
+      version: VERSION,
+      allowedOrigins: () => settings.allowedOrigins,
+    })
+    closers.push(() => server.close())
+    const { url } = await listen(server, settings.host, settings.port)
+    closers.push(await claimHub(home, { pid: process.pid, url, version: VERSION, startedAt }))
+    registry.onChange(() => void models.dropRemoved())
+    // The door is open while the folders are still being read: /health must not wait for a slow disk.
+    const ready = registry.start()
+    ready.catch(thrown => log.error('the model folders cannot be read', { reason: HubError.from(thrown).message }))
+    log.info('listening', { url, home, version: VERSION, node: process.version })
+    let closing: Promise<void> | undefined
+    return {
+      url,
+      home,
+      settings,
+      models,
+      registry,
+      ready,
+      close() {
+        closing ??= closeAll()
+        return closing
+      },
+    }
+  } catch (thrown) {
+    await closeAll()
+    throw thrown
+  }
+}
+
+async function listen(server: Server, host: string, port: number): Promise<{ url: string; port: number }> {
+  try {
+    return await server.listen({ host, port })
+  } catch (thrown) {
+    if (!(thrown instanceof Error) || !('code' in thrown)) throw thrown
+    if (thrown.code === 'EADDRINUSE') {
+      throw new HubError('conflict', portTakenMessage(host, port, await findPortHolder(port)), { cause: thrown })
+    }
+    if (thrown.code === 'EACCES' || thrown.code === 'EADDRNOTAVAIL') {
+      throw new HubError('invalid_request', `The hub cannot listen on ${host} port ${port}: ${thrown.message}. Choose others with --host and --port.`)
+    }
+    throw thrown
+  }
+}
+
+function readSettingsFile(home: string): { file?: { [name: string]: unknown } } {
+  const path = join(home, 'settings.json')
+  let text: string
+  try {
+    text = readFileSync(path, 'utf8')
+  } catch {
+    return {}
+  }
+  try {
+    const value: unknown = JSON.parse(text.replace(/^\uFEFF/, ''))
+    if (typeof value !== 'object' || value === null || Array.isArray(value)) throw new Error('it must hold an object')
+    return { file: value as { [name: string]: unknown } }
+  } catch (cause) {
+    throw new HubError('invalid_request', `${path} cannot be read: ${cause instanceof Error ? cause.message : cause}. Mend or remove it.`, { cause })
+  }
+}
+
+function loadSettings(settings: Settings, cores: number): LoadSettings {
+  return {
+    ...settings,
+    // One core stays for the hub, the worker's own thread and the user's other programs.
+    threads: settings.threads > 0 ? settings.threads : Math.max(1, cores - 1),
+    promptCacheBytes: settings.promptCacheMiB * 2 ** 20,
+  }
+}
+
+// Profiles: what loading and running a model took here.
+
+function profileKey(file: ModelFile, load: LoadOptions): ProfileKey {
+  return { model: file.id, bytes: file.bytes, modifiedMs: Math.round(file.modified_ms), device: load.library, contextTokens: load.contextTokens }
+}
+
+function measuredBytes(profile: ReturnType<typeof readProfile>, load: LoadOptions): number | undefined {
+  return load.device === 'cpu' ? profile?.residentBytes : profile?.deviceBytes
+}
+
+function rates(speeds: Speeds): { promptPerSecond?: number; generationPerSecond?: number } {
+  return {
+    ...(speeds.promptMs > 0 && { promptPerSecond: (speeds.promptTokens * 1000) / speeds.promptMs }),
+    ...(speeds.predictedMs > 0 && { generationPerSecond: (speeds.predictedTokens * 1000) / speeds.predictedMs }),
+  }
+}
+
+function logState(log: Log, { file, state, progress, error, info }: ModelStatus): void {
+  if (progress !== undefined && progress > 0) return
+  log.info('model', {
+    model: file.id,
+    state,
+    error,
+    device: info?.device,
+    context: info?.contextTokens,
+    load_ms: info === undefined ? undefined : Math.round(info.loadMs),
+  })
+}
+
+// What a request without a model gets, and the status page.
+
+/** A loaded model fit for the purpose, else the smallest one on disk: it answers soonest. */
+function defaultModel(models: Scheduler, purpose: Purpose): string | undefined {
+  const usable = models.list().filter(({ file }) => file.status === 'ok' && file.facts?.kind === 'model' && fits(file, purpose))
+  const rank = (status: ModelStatus) => [
+    status.state === 'ready' ? 0 : 1,
+    status.file.folder === (purpose === 'code' ? 'code_models' : 'chat_models') ? 0 : 1,
+    status.file.bytes,
+  ]
+  usable.sort((a, b) => {
+    const [first, second] = [rank(a), rank(b)]
+    return first.reduce((order, value, index) => order || value - second[index]!, 0)
+  })
+  return usable[0]?.file.id
+}
+
+function fits(file: ModelFile, purpose: Purpose): boolean {
+  if (purpose === 'code') return file.facts?.fim === true
+  if (purpose === 'embedding') return file.facts?.pooling !== 'rank'
+  return file.facts?.pooling === undefined
+}
+
+async function systemStatus(models: Scheduler, registry: Registry, startedAt: number, cores: number): Promise<SystemStatus> {
+  const [reports] = await Promise.all([models.reports(), models.refresh()])
+  const memory = readMemory()
+  const processors = cpus()
+  const listed = models.list()
+  const loaded = listed.filter(status => status.state === 'ready' || status.state === 'loading' || status.state === 'unloading')
+  const devices = reports.filter(report => report.works).flatMap(report =>
+    report.devices
+      .filter(device => (report.device === 'cpu') === (device.kind === 'cpu'))
+      .map(device => ({
+        kind: report.device,
+        name: device.description || device.name,
+        total_bytes: report.device === 'cpu' ? memory.totalBytes : device.totalBytes,
+        free_bytes: report.device === 'cpu' ? memory.availableBytes : device.freeBytes,
+      })),
+  )
+  return {
+    version: VERSION,
+    pid: process.pid,
+    started_at: startedAt,
+    uptime_s: (Date.now() - startedAt) / 1000,
+    platform: `${process.platform} ${process.arch}`,
+    cpu: { name: processors[0]?.model ?? 'unknown', physical_cores: cores, logical_cores: processors.length || availableParallelism() },
+    memory: { total_bytes: memory.totalBytes, available_bytes: memory.availableBytes, hub_rss_bytes: process.memoryUsage.rss() },
+    devices,
+    models: {
+      listed: registry.list().length,
+      broken: listed.filter(status => status.state === 'broken').length,
+      resident: loaded.map(status => ({
+        id: status.file.id,
+        state: status.state,
+        ...(status.info !== undefined && { device: status.info.device }),
+        memory_bytes: status.stats?.rssBytes ?? status.info?.memoryBytes ?? 0,
+        device_bytes: status.info?.deviceBytes ?? 0,
+        in_use: status.inUse,
+      })),
+    },
+    queue: {
+      running: listed.reduce((sum, status) => sum + (status.stats?.busy ?? 0), 0),
+      waiting: listed.reduce((sum, status) => sum + (status.stats?.queued ?? 0), 0),
+    },
+  }
+}

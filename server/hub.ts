@@ -165,7 +165,10 @@ async function listen(server: Server, host: string, port: number): Promise<{ url
       throw new HubError('conflict', portTakenMessage(host, port, await findPortHolder(port)), { cause: thrown })
     }
     if (thrown.code === 'EACCES' || thrown.code === 'EADDRNOTAVAIL') {
-      throw new HubError('invalid_request', `The hub cannot listen on ${host} port ${port}: ${thrown.message}. Choose others with --host and --port.`)
+      throw new HubError(
+        'invalid_request',
+        `The hub cannot listen on ${host} port ${port}: ${thrown.message}. Choose others with --host and --port.`,
+      )
     }
     throw thrown
   }
@@ -184,7 +187,11 @@ function readSettingsFile(home: string): { file?: { [name: string]: unknown } } 
     if (typeof value !== 'object' || value === null || Array.isArray(value)) throw new Error('it must hold an object')
     return { file: value as { [name: string]: unknown } }
   } catch (cause) {
-    throw new HubError('invalid_request', `${path} cannot be read: ${cause instanceof Error ? cause.message : cause}. Mend or remove it.`, { cause })
+    throw new HubError(
+      'invalid_request',
+      `${path} cannot be read: ${cause instanceof Error ? cause.message : cause}. Mend or remove it.`,
+      { cause },
+    )
   }
 }
 
@@ -200,7 +207,13 @@ function loadSettings(settings: Settings, cores: number): LoadSettings {
 // Profiles: what loading and running a model took here.
 
 function profileKey(file: ModelFile, load: LoadOptions): ProfileKey {
-  return { model: file.id, bytes: file.bytes, modifiedMs: Math.round(file.modified_ms), device: load.library, contextTokens: load.contextTokens }
+  return {
+    model: file.id,
+    bytes: file.bytes,
+    modifiedMs: Math.round(file.modified_ms),
+    device: load.library,
+    contextTokens: load.contextTokens,
+  }
 }
 
 function measuredBytes(profile: ReturnType<typeof readProfile>, load: LoadOptions): number | undefined {
@@ -230,7 +243,9 @@ function logState(log: Log, { file, state, progress, error, info }: ModelStatus)
 
 /** A loaded model fit for the purpose, else the smallest one on disk: it answers soonest. */
 function defaultModel(models: Scheduler, purpose: Purpose): string | undefined {
-  const usable = models.list().filter(({ file }) => file.status === 'ok' && file.facts?.kind === 'model' && fits(file, purpose))
+  const usable = models
+    .list()
+    .filter(({ file }) => file.status === 'ok' && file.facts?.kind === 'model' && fits(file, purpose))
   const rank = (status: ModelStatus) => [
     status.state === 'ready' ? 0 : 1,
     status.file.folder === (purpose === 'code' ? 'code_models' : 'chat_models') ? 0 : 1,
@@ -249,30 +264,47 @@ function fits(file: ModelFile, purpose: Purpose): boolean {
   return file.facts?.pooling === undefined
 }
 
-async function systemStatus(models: Scheduler, registry: Registry, startedAt: number, cores: number): Promise<SystemStatus> {
+async function systemStatus(
+  models: Scheduler,
+  registry: Registry,
+  startedAt: number,
+  cores: number,
+): Promise<SystemStatus> {
   const [reports] = await Promise.all([models.reports(), models.refresh()])
   const memory = readMemory()
   const processors = cpus()
   const listed = models.list()
-  const loaded = listed.filter(status => status.state === 'ready' || status.state === 'loading' || status.state === 'unloading')
-  const devices = reports.filter(report => report.works).flatMap(report =>
-    report.devices
-      .filter(device => (report.device === 'cpu') === (device.kind === 'cpu'))
-      .map(device => ({
-        kind: report.device,
-        name: device.description || device.name,
-        total_bytes: report.device === 'cpu' ? memory.totalBytes : device.totalBytes,
-        free_bytes: report.device === 'cpu' ? memory.availableBytes : device.freeBytes,
-      })),
+  const loaded = listed.filter(
+    status => status.state === 'ready' || status.state === 'loading' || status.state === 'unloading',
   )
+  const devices = reports
+    .filter(report => report.works)
+    .flatMap(report =>
+      report.devices
+        .filter(device => (report.device === 'cpu') === (device.kind === 'cpu'))
+        .map(device => ({
+          kind: report.device,
+          name: device.description || device.name,
+          total_bytes: report.device === 'cpu' ? memory.totalBytes : device.totalBytes,
+          free_bytes: report.device === 'cpu' ? memory.availableBytes : device.freeBytes,
+        })),
+    )
   return {
     version: VERSION,
     pid: process.pid,
     started_at: startedAt,
     uptime_s: (Date.now() - startedAt) / 1000,
     platform: `${process.platform} ${process.arch}`,
-    cpu: { name: processors[0]?.model ?? 'unknown', physical_cores: cores, logical_cores: processors.length || availableParallelism() },
-    memory: { total_bytes: memory.totalBytes, available_bytes: memory.availableBytes, hub_rss_bytes: process.memoryUsage.rss() },
+    cpu: {
+      name: processors[0]?.model ?? 'unknown',
+      physical_cores: cores,
+      logical_cores: processors.length || availableParallelism(),
+    },
+    memory: {
+      total_bytes: memory.totalBytes,
+      available_bytes: memory.availableBytes,
+      hub_rss_bytes: process.memoryUsage.rss(),
+    },
     devices,
     models: {
       listed: registry.list().length,

@@ -87,7 +87,11 @@ function welcome(hub: Hub): string {
     `  Models       ${usable.length === 0 ? 'none yet' : usable.map(file => file.id).join(', ')}${broken > 0 ? ` (${broken} broken: see ai-hub doctor)` : ''}`,
     '',
   ]
-  if (usable.length === 0) lines.push(`Put a GGUF file into ${join(hub.home, 'local_models', 'chat_models')}: it is listed within a second.`, '')
+  if (usable.length === 0)
+    lines.push(
+      `Put a GGUF file into ${join(hub.home, 'local_models', 'chat_models')}: it is listed within a second.`,
+      '',
+    )
   lines.push('Press Ctrl+C to stop.', '')
   return lines.join('\n')
 }
@@ -129,7 +133,11 @@ async function chat(home: string, command: Extract<Command, { name: 'chat' }>): 
       terminal: out,
       notes: err,
     },
-    { ...(model !== undefined && { model }), ...(system !== undefined && { system }), ...(question !== undefined && { question }) },
+    {
+      ...(model !== undefined && { model }),
+      ...(system !== undefined && { system }),
+      ...(question !== undefined && { question }),
+    },
   )
 }
 
@@ -146,7 +154,8 @@ async function doctor(home: string, json: boolean): Promise<number> {
       host,
       port,
       findHub: () => findHub(home),
-      portHolder: async () => ((await isPortFree(host, port)) ? undefined : ((await findPortHolder(port)) ?? 'unknown')),
+      portHolder: async () =>
+        (await isPortFree(host, port)) ? undefined : ((await findPortHolder(port)) ?? 'unknown'),
       memory: () => readMemory(),
       physicalCores: () => physicalCores(),
       gpus: () => findGpus(),
@@ -158,7 +167,11 @@ async function doctor(home: string, json: boolean): Promise<number> {
             variant: report.library,
             works: report.works,
             ...(report.reason !== undefined && { reason: report.reason }),
-            ...(device !== undefined && { name: device.description, freeBytes: device.freeBytes, totalBytes: device.totalBytes }),
+            ...(device !== undefined && {
+              name: device.description,
+              freeBytes: device.freeBytes,
+              totalBytes: device.totalBytes,
+            }),
           }
         }),
       listModels: () => readFolders(home),

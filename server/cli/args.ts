@@ -1,6 +1,6 @@
 /** The command line `ai-hub COMMAND [options]`: text in, one of a few commands out, or a message that says what was meant. */
 import { parseArgs } from 'node:util'
-import { describeSetting, SETTING_NAMES } from '../wire/settings.ts'
+import { describeSetting, SETTING_NAMES, Settings } from '../wire/settings.ts'
 
 export type Command =
   /** `settings`: values as written, by the setting's name; the settings' own schema judges them. */
@@ -14,10 +14,11 @@ export type Command =
 /** A setting that `serve` takes on the command line: `contextTokens` as `--context-tokens N`. */
 export type SettingOption = { name: string; description: string }
 
+const DEFAULTS = Settings.parse({})
 /** Every setting of the hub but home, which each command has as an option of its own. */
 export const SETTING_OPTIONS: readonly SettingOption[] = SETTING_NAMES.filter(name => name !== 'home').map(name => ({
   name,
-  description: describeSetting(name),
+  description: `${describeSetting(name)} [${DEFAULTS[name]}]`,
 }))
 
 /** Something is wrong with what the user typed: its message goes to stderr and the exit code is 2. */

@@ -17,7 +17,7 @@ export type DeviceReport = {
   name?: string
   freeBytes?: number
   totalBytes?: number
-  /** Why it does not work. */
+  /** Why it does not work, and what to do. */
   reason?: string
 }
 
@@ -206,19 +206,20 @@ function checkGpus(gpus: readonly Gpu[]): Check {
 }
 
 function checkBackends(deps: DoctorDeps, gpus: readonly Gpu[], reports: readonly DeviceReport[]): Check[] {
+  const reached = reports.some(report => report.works && report.device !== 'cpu')
   const checks: Check[] = reports.map(report => {
-    const name = report.variant ?? report.device
+    const name = `${report.variant ?? report.device} backend`
     if (report.works) {
+      const { freeBytes, totalBytes } = report
       const memory =
-        report.totalBytes === undefined || report.device === 'cpu' ? '' : ` (${formatBytes(report.totalBytes)})`
+        report.device === 'cpu' || freeBytes === undefined || totalBytes === undefined
+          ? ''
+          : ` (${formatBytes(freeBytes)} free of ${formatBytes(totalBytes)})`
       return { name, state: 'ok', found: `works: ${report.name ?? report.device}${memory}` }
     }
-    const found = `does not work here: ${report.reason ?? 'no device'}`
-    // Without a card it is as it should be; and one way to reach the card is enough.
-    const matters =
-      report.device === 'cpu' || (gpus.length > 0 && !reports.some(one => one.works && one.device !== 'cpu'))
-    if (!matters) return { name, state: 'ok', found }
-    return { name, state: report.device === 'cpu' ? 'fail' : 'warn', found, fix: backendFix(deps, report) }
+    // Without a card it is as it should be, and one way to reach the card is enough. The reason says what to do as well.
+    const state = report.device === 'cpu' ? 'fail' : gpus.length > 0 && !reached ? 'warn' : 'ok'
+    return { name, state, found: `does not work here: ${report.reason ?? 'no device'}` }
   })
   if (!reports.some(report => report.device === 'cpu')) {
     checks.push({
@@ -229,20 +230,6 @@ function checkBackends(deps: DoctorDeps, gpus: readonly Gpu[], reports: readonly
     })
   }
   return checks
-}
-
-function backendFix(deps: DoctorDeps, report: DeviceReport): string {
-  if (report.device === 'cpu')
-    return 'Run "npm ci" again; if that does not help, this processor or system is not supported.'
-  if (report.device === 'cuda') {
-    return 'Install a current NVIDIA driver; CUDA also needs its runtime libraries. With the driver alone, Vulkan does nearly as well.'
-  }
-  if (report.device === 'vulkan') {
-    return deps.platform === 'linux'
-      ? "Install the card's Vulkan driver (packages such as mesa-vulkan-drivers or the NVIDIA driver, and libvulkan1)."
-      : "Install the current driver of the card's maker, which brings Vulkan."
-  }
-  return 'Metal needs macOS on Apple silicon.'
 }
 
 function checkModels(home: string, models: readonly ModelFile[]): Check[] {

@@ -4,6 +4,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import { createServer as createHttpServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import type { Duplex } from 'node:stream'
+import { setTimeout as wait } from 'node:timers/promises'
 import express from 'express'
 import { HubError } from '../lib/error.ts'
 import type { Log } from '../lib/log.ts'
@@ -31,6 +32,9 @@ export type Server = {
   close(): Promise<void>
 }
 
+/** How long requests may take to end once the hub closes. */
+const CLOSE_MS = 1000
+
 const SECURITY_HEADERS: [string, string][] = [
   ['X-Content-Type-Options', 'nosniff'],
   ['X-Frame-Options', 'DENY'],
@@ -40,7 +44,10 @@ const SECURITY_HEADERS: [string, string][] = [
 
 export function createServer(deps: ServerDeps): Server {
   const { log } = deps
-  const closing = new AbortController()
+  let isClosing = false
+  /** Requests that are being answered, each with what stops it. */
+  const active = new Map<Promise<void>, AbortController>()
+  const upgraded = new Set<Duplex>()
   const rules = (): OriginRules => ({ allowedOrigins: deps.allowedOrigins(), loopbackOnly: true })
 
   const app = express()
@@ -71,7 +78,12 @@ export function createServer(deps: ServerDeps): Server {
   for (const [path, routes] of byPath(deps.routes)) {
     const allow = routes.map(route => (route.method === 'GET' ? 'GET, HEAD' : route.method)).join(', ')
     for (const route of routes) {
-      app[method(route)](expressPath(path), (request, response) => answer(route, request, response))
+      app[method(route)](expressPath(path), (request, response) => {
+        const stop = new AbortController()
+        const answered = answer(route, request, response, stop).finally(() => active.delete(answered))
+        active.set(answered, stop)
+        return answered
+      })
     }
     app.all(expressPath(path), (request, response) => {
       response.setHeader('Allow', `${allow}, OPTIONS`)
@@ -91,14 +103,17 @@ export function createServer(deps: ServerDeps): Server {
     sendError(fromExpress(thrown), request, response)
   })
 
-  async function answer(route: Route, request: express.Request, response: express.Response): Promise<void> {
+  async function answer(
+    route: Route,
+    request: express.Request,
+    response: express.Response,
+    stop: AbortController,
+  ): Promise<void> {
     let sse: Sse | undefined
-    const gone = new AbortController()
-    const onClose = (): void => {
-      if (!response.writableFinished) gone.abort()
-    }
-    response.once('close', onClose)
-    const signal = AbortSignal.any([gone.signal, closing.signal])
+    const { signal } = stop
+    response.once('close', () => {
+      if (!response.writableFinished) stop.abort()
+    })
     try {
       const params = parse(route.params, paramsOf(request.params), '')
       const query = parse(route.query, request.query, '')
@@ -113,9 +128,7 @@ export function createServer(deps: ServerDeps): Server {
       if (result instanceof Sse) result.end()
       else sendJson(response, 200, result)
     } catch (thrown) {
-      const error = closing.signal.aborted
-        ? new HubError('shutting_down', 'The hub is closing.')
-        : HubError.from(thrown)
+      const error = isClosing ? new HubError('shutting_down', 'The hub is closing.') : HubError.from(thrown)
       sse?.abandon()
       if (sse?.opened) {
         logError(error, request, response)
@@ -131,7 +144,8 @@ export function createServer(deps: ServerDeps): Server {
       return
     }
     if (error.retryAfterS !== undefined) response.setHeader('Retry-After', Math.ceil(error.retryAfterS))
-    if (!request.complete) {
+    const hasBody = request.headers['transfer-encoding'] !== undefined || Number(request.headers['content-length']) > 0
+    if (hasBody && !request.complete) {
       // The rest of the body is thrown away, and with it the connection: nobody waits for it.
       response.setHeader('Connection', 'close')
       request.resume()
@@ -167,7 +181,11 @@ export function createServer(deps: ServerDeps): Server {
     const verdict = checkOrigin(request.headers, rules())
     if (!verdict.allowed) endRaw(socket, new HubError('forbidden', verdict.reason ?? 'Refused.'))
     else if (deps.upgrade === undefined) endRaw(socket, new HubError('not_found', 'There is no WebSocket here.'))
-    else deps.upgrade(request, socket, head)
+    else {
+      upgraded.add(socket)
+      socket.once('close', () => upgraded.delete(socket))
+      deps.upgrade(request, socket, head)
+    }
   })
 
   return {
@@ -191,11 +209,17 @@ export function createServer(deps: ServerDeps): Server {
       return { url: `http://${name}:${actual}`, port: actual }
     },
     async close() {
-      closing.abort(new HubError('shutting_down', 'The hub is closing.'))
-      if (!server.listening) return
+      isClosing = true
       const closed = new Promise<void>(resolve => server.close(() => resolve()))
-      // Streams get one turn of the event loop to say why they end.
-      await new Promise(resolve => setImmediate(resolve))
+      for (const stop of active.values()) stop.abort(new HubError('shutting_down', 'The hub is closing.'))
+      // Streams get a moment to say why they end.
+      const deadline = new AbortController()
+      await Promise.race([
+        Promise.allSettled(active.keys()),
+        wait(CLOSE_MS, undefined, { signal: deadline.signal }).catch(() => {}),
+      ])
+      deadline.abort()
+      for (const socket of upgraded) socket.destroy()
       server.closeAllConnections()
       await closed
     },

@@ -15,7 +15,13 @@ export type ChildOptions = {
 }
 
 /** Why and how a child ended. `expected` when the hub asked for it. */
-export type Exit = { code: number | null; signal: string | null; expected: boolean; /** last lines it wrote to stderr */ said: string[]; reason?: string }
+export type Exit = {
+  code: number | null
+  signal: string | null
+  expected: boolean /** last lines it wrote to stderr */
+  said: string[]
+  reason?: string
+}
 
 type Pong<S> = { type: 'pong'; id: number; stats: S }
 
@@ -74,7 +80,13 @@ export class Child<To extends { type: string }, From extends { type: string }, S
       // `close` comes after the last line of stderr; a child that could not be started has only `error`.
       const settle = (code: number | null, signal: string | null) => {
         clearInterval(this.#pings)
-        resolve({ code, signal, expected: this.#expected, said: [...this.#said], ...(this.#reason !== undefined && { reason: this.#reason }) })
+        resolve({
+          code,
+          signal,
+          expected: this.#expected,
+          said: [...this.#said],
+          ...(this.#reason !== undefined && { reason: this.#reason }),
+        })
       }
       child.once('close', settle)
       child.once('error', () => {
@@ -151,7 +163,10 @@ export class Child<To extends { type: string }, From extends { type: string }, S
 export function explainExit(what: string, exit: Exit): HubError {
   const how = exit.reason ?? (exit.signal !== null ? `signal ${exit.signal}` : `exit code ${exit.code}`)
   const said = exit.said.findLast(line => /assert|error|abort|failed/i.test(line))
-  return new HubError('worker_crashed', `${what} ended unexpectedly (${how}${said === undefined ? '' : `; ${said.slice(0, 300)}`}); send the request again`)
+  return new HubError(
+    'worker_crashed',
+    `${what} ended unexpectedly (${how}${said === undefined ? '' : `; ${said.slice(0, 300)}`}); send the request again`,
+  )
 }
 
 const mebibytes = (bytes: number) => Math.round(bytes / 2 ** 20)

@@ -15,7 +15,12 @@ export type Log = {
 export type Sink = (line: string) => void
 
 /** @param options.level may be a function, for a level that changes while the hub runs */
-export function createLog(options: { scope: string; level: Level | (() => Level); sinks: Sink[]; now?: () => Date }): Log {
+export function createLog(options: {
+  scope: string
+  level: Level | (() => Level)
+  sinks: Sink[]
+  now?: () => Date
+}): Log {
   const { scope, level, sinks, now = () => new Date() } = options
   const least = () => LEVELS.indexOf(typeof level === 'function' ? level() : level)
   const write =

@@ -409,11 +409,7 @@ export class Scheduler implements Models {
   /** With nothing left to unload, a GPU takes the layers that fit and the CPU the rest. */
   #partial(plan: Plan, file: ModelFile): Plan | undefined {
     if (plan.options.device === 'cpu') return undefined
-    const layers = fitLayers(
-      plan.need,
-      Math.max(1, file.facts?.layers ?? 1),
-      plan.usableBytes,
-    )
+    const layers = fitLayers(plan.need, Math.max(1, file.facts?.layers ?? 1), plan.usableBytes)
     const ram = this.#deps.memory().availableBytes * this.#deps.settings().memoryFraction
     if (plan.need.totalBytes - Math.min(plan.usableBytes, plan.need.totalBytes) > ram) return undefined
     return {

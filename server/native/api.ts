@@ -88,7 +88,9 @@ size_t llama_state_seq_get_size(void* context, int32_t seq);
 size_t llama_state_seq_get_data(void* context, _Out_ void* target, size_t size, int32_t seq);
 size_t llama_state_seq_set_data(void* context, const void* source, size_t size, int32_t seq)`
 
-type Async<A extends unknown[], R> = ((...args: A) => R) & { async: (...args: [...A, (error: Error | null, result: R) => void]) => void }
+type Async<A extends unknown[], R> = ((...args: A) => R) & {
+  async: (...args: [...A, (error: Error | null, result: R) => void]) => void
+}
 type Bytes = Uint8Array | Int32Array
 
 export type LlamaFunctions = {
@@ -145,9 +147,32 @@ export type LlamaFunctions = {
   vocab_fim_sep(vocab: Pointer): number
   vocab_get_add_bos(vocab: Pointer): boolean
   vocab_get_add_eos(vocab: Pointer): boolean
-  tokenize(vocab: Pointer, text: Uint8Array, length: number, tokens: Int32Array, max: number, addSpecial: boolean, parseSpecial: boolean): number
-  token_to_piece(vocab: Pointer, token: number, buffer: Uint8Array, length: number, lstrip: number, special: boolean): number
-  detokenize(vocab: Pointer, tokens: Int32Array, count: number, text: Uint8Array, max: number, removeSpecial: boolean, unparseSpecial: boolean): number
+  tokenize(
+    vocab: Pointer,
+    text: Uint8Array,
+    length: number,
+    tokens: Int32Array,
+    max: number,
+    addSpecial: boolean,
+    parseSpecial: boolean,
+  ): number
+  token_to_piece(
+    vocab: Pointer,
+    token: number,
+    buffer: Uint8Array,
+    length: number,
+    lstrip: number,
+    special: boolean,
+  ): number
+  detokenize(
+    vocab: Pointer,
+    tokens: Int32Array,
+    count: number,
+    text: Uint8Array,
+    max: number,
+    removeSpecial: boolean,
+    unparseSpecial: boolean,
+  ): number
   sampler_chain_init(params: { no_perf: boolean }): Pointer
   sampler_chain_add(chain: Pointer, sampler: Pointer): void
   sampler_free(sampler: Pointer): void
@@ -165,12 +190,28 @@ export type LlamaFunctions = {
   sampler_init_xtc(p: number, t: number, minKeep: number, seed: number): Pointer
   sampler_init_temp(t: number): Pointer
   sampler_init_penalties(vocabulary: number, lastN: number, repeat: number, frequency: number, present: number): Pointer
-  sampler_init_dry(vocab: Pointer, multiplier: number, base: number, allowed: number, lastN: number, breakers: string[], count: number): Pointer
+  sampler_init_dry(
+    vocab: Pointer,
+    multiplier: number,
+    base: number,
+    allowed: number,
+    lastN: number,
+    breakers: string[],
+    count: number,
+  ): Pointer
   sampler_init_logit_bias(vocabulary: number, count: number, biases: Uint8Array): Pointer
   sampler_init_infill(vocab: Pointer): Pointer
   /** null when the grammar does not parse */
   sampler_init_grammar(vocab: Pointer, grammar: string, root: string): Pointer | null
-  sampler_init_grammar_lazy_patterns(vocab: Pointer, grammar: string, root: string, patterns: string[], count: number, tokens: Int32Array | null, tokenCount: number): Pointer | null
+  sampler_init_grammar_lazy_patterns(
+    vocab: Pointer,
+    grammar: string,
+    root: string,
+    patterns: string[],
+    count: number,
+    tokens: Int32Array | null,
+    tokenCount: number,
+  ): Pointer | null
   adapter_lora_init: Async<[model: Pointer, path: string], Pointer | null>
   adapter_lora_free(adapter: Pointer): void
   set_adapters_lora(context: Pointer, adapters: Pointer[], count: number, scales: number[]): number

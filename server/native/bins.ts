@@ -16,9 +16,14 @@ function packageName(variant: Variant, platform: string, arch: string): string {
 }
 
 /** The folder with the libraries of a variant, or undefined when its package is not installed. */
-export function findBins(variant: Variant, platform: string = process.platform, arch: string = process.arch): string | undefined {
+export function findBins(
+  variant: Variant,
+  platform: string = process.platform,
+  arch: string = process.arch,
+): string | undefined {
   // This package carries only another CUDA backend, to be used with the libraries of the first.
-  if (variant === 'cuda-ext') return findFallback(platform, arch) === undefined ? undefined : findBins('cuda', platform, arch)
+  if (variant === 'cuda-ext')
+    return findFallback(platform, arch) === undefined ? undefined : findBins('cuda', platform, arch)
   const name = packageName(variant, platform, arch)
   const require = createRequire(import.meta.url)
   const roots = require.resolve.paths('koffi') ?? []
@@ -34,7 +39,14 @@ export function findBins(variant: Variant, platform: string = process.platform, 
 export function findFallback(platform: string = process.platform, arch: string = process.arch): string | undefined {
   const require = createRequire(import.meta.url)
   for (const root of require.resolve.paths('koffi') ?? []) {
-    const folder = join(root, '@node-llama-cpp', packageName('cuda-ext', platform, arch), 'bins', packageName('cuda', platform, arch), 'fallback')
+    const folder = join(
+      root,
+      '@node-llama-cpp',
+      packageName('cuda-ext', platform, arch),
+      'bins',
+      packageName('cuda', platform, arch),
+      'fallback',
+    )
     if (existsSync(folder)) return folder
   }
   return undefined
@@ -64,4 +76,3 @@ export function sourceBundle(): string | undefined {
   }
   return undefined
 }
-

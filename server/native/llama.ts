@@ -46,12 +46,16 @@ let loaded: Native | undefined
  */
 export function loadNative(variant: Variant = 'cpu'): Native {
   if (loaded !== undefined) {
-    if (loaded.variant !== variant) throw new HubError('internal', `this process has loaded the ${loaded.variant} libraries already`)
+    if (loaded.variant !== variant)
+      throw new HubError('internal', `this process has loaded the ${loaded.variant} libraries already`)
     return loaded
   }
   const folder = findBins(variant)
   if (folder === undefined) {
-    throw new HubError('internal', `no prebuilt ${variant} libraries for ${process.platform} ${process.arch} are installed; run "npm ci"`)
+    throw new HubError(
+      'internal',
+      `no prebuilt ${variant} libraries for ${process.platform} ${process.arch} are installed; run "npm ci"`,
+    )
   }
   // Each library is loaded by its full path, lowest first, so that Windows finds the others already in the process.
   const base = koffi.load(libraryFile(folder, 'ggml-base'))
@@ -105,7 +109,9 @@ export function loadNative(variant: Variant = 'cpu'): Native {
 
   const registryByName = ggml.func('void* ggml_backend_reg_by_name(const char*)')
   const procAddress = base.func('void* ggml_backend_reg_get_proc_address(void*, const char*)')
-  const threadpoolDefaults = base.func('ggml_threadpool_params ggml_threadpool_params_default(int)') as (n: number) => ThreadpoolParams
+  const threadpoolDefaults = base.func('ggml_threadpool_params ggml_threadpool_params_default(int)') as (
+    n: number,
+  ) => ThreadpoolParams
   const threadpoolNew = koffi.proto('void* hub_threadpool_new(ggml_threadpool_params* params)')
   const threadpoolFree = koffi.proto('void hub_threadpool_free(void* pool)')
 
@@ -135,9 +141,11 @@ export function loadNative(variant: Variant = 'cpu'): Native {
       const cpu = registryByName('CPU')
       const create = cpu === null ? null : procAddress(cpu, 'ggml_threadpool_new')
       const free = cpu === null ? null : procAddress(cpu, 'ggml_threadpool_free')
-      if (create === null || free === null) throw new HubError('internal', 'the CPU backend gives no thread pool; run "npm ci" again')
+      if (create === null || free === null)
+        throw new HubError('internal', 'the CPU backend gives no thread pool; run "npm ci" again')
       const params = { ...threadpoolDefaults(threads), poll }
-      if (params.n_threads !== threads) throw new HubError('internal', 'ggml_threadpool_params has another layout than this binding knows')
+      if (params.n_threads !== threads)
+        throw new HubError('internal', 'ggml_threadpool_params has another layout than this binding knows')
       const pointer: Pointer = koffi.call(create, threadpoolNew, params)
       return { pointer, free: () => koffi.call(free, threadpoolFree, pointer) }
     },

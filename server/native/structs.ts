@@ -81,12 +81,25 @@ export const BATCH = {
 
 export const SAMPLER_CHAIN_PARAMS = { no_perf: 'bool' } as const
 
-type CValue<T> = T extends 'bool' ? boolean : T extends 'void *' ? Pointer | null : T extends 'size_t' ? number | bigint : number
+type CValue<T> = T extends 'bool'
+  ? boolean
+  : T extends 'void *'
+    ? Pointer | null
+    : T extends 'size_t'
+      ? number | bigint
+      : number
 type CStruct<T> = { -readonly [K in keyof T]: CValue<T[K]> }
 export type ModelParams = CStruct<typeof MODEL_PARAMS>
 export type ContextParams = CStruct<typeof CONTEXT_PARAMS>
 export type RawBatch = CStruct<typeof BATCH>
-export type ThreadpoolParams = { cpumask: boolean[]; n_threads: number; prio: number; poll: number; strict_cpu: boolean; paused: boolean }
+export type ThreadpoolParams = {
+  cpumask: boolean[]
+  n_threads: number
+  prio: number
+  poll: number
+  strict_cpu: boolean
+  paused: boolean
+}
 
 /** Default values that the library must give back; a shifted layout shows here before any model is touched. */
 export const MODEL_DEFAULTS: Partial<ModelParams> = {

@@ -220,6 +220,7 @@ export const ChatChunk = z.object({
       delta: z.object({
         role: z.literal('assistant').optional(),
         content: z.string().nullable().optional(),
+        refusal: z.null().optional(),
         reasoning_content: z.string().optional(),
         tool_calls: z
           .array(

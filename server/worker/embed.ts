@@ -30,7 +30,9 @@ export class Embedder {
   #pooling(): number {
     const declared = declaredPooling(this.#model)
     if (declared === POOLING.rank) {
-      throw new HubError('invalid_request', 'this is a reranking model; it gives scores, not embeddings', { param: 'model' })
+      throw new HubError('invalid_request', 'this is a reranking model; it gives scores, not embeddings', {
+        param: 'model',
+      })
     }
     return declared === undefined || declared === POOLING.none || declared < 0 ? POOLING.mean : declared
   }
@@ -60,7 +62,8 @@ export class Embedder {
       const param = `input.${index}`
       const tokens = typeof input === 'string' ? this.#model.tokenize(input, true, true) : Int32Array.from(input)
       if (typeof input !== 'string') this.#model.checkTokens(input, param)
-      if (tokens.length === 0) throw new HubError('invalid_request', `${param} is empty; give at least one token`, { param })
+      if (tokens.length === 0)
+        throw new HubError('invalid_request', `${param} is empty; give at least one token`, { param })
       if (tokens.length > context.batch.capacity) {
         throw new HubError(
           'context_length_exceeded',
@@ -93,7 +96,10 @@ export class Embedder {
   #read(context: Context, sequence: number): string {
     const { native, embeddingSize } = this.#model
     const pointer = native.get_embeddings_seq(context.pointer, sequence)
-    if (pointer === null) throw new HubError('invalid_request', 'this model gives no embeddings; choose an embedding or chat model', { param: 'model' })
+    if (pointer === null)
+      throw new HubError('invalid_request', 'this model gives no embeddings; choose an embedding or chat model', {
+        param: 'model',
+      })
     const vector = Float32Array.from(new Float32Array(native.view(pointer, embeddingSize * 4)))
     let squares = 0
     for (const value of vector) squares += value * value

@@ -63,8 +63,18 @@ type Sequence = {
   deadlineMs: number | undefined
 }
 
-type Slot = SlotView & { cache: number[]; sequence: Sequence | undefined; /** cells that belong to another slot as well */ shared: number }
-type Row = { slot: Slot; from: number; count: number; /** batch index of the first token with logits, -1 for none */ output: number; promptLogits: boolean }
+type Slot = SlotView & {
+  cache: number[]
+  sequence: Sequence | undefined /** cells that belong to another slot as well */
+  shared: number
+}
+type Row = {
+  slot: Slot
+  from: number
+  count: number /** batch index of the first token with logits, -1 for none */
+  output: number
+  promptLogits: boolean
+}
 
 export class Engine {
   readonly #model: Model
@@ -122,7 +132,8 @@ export class Engine {
   /** @throws HubError context_length_exceeded, invalid_request */
   submit(job: Job): void {
     const { request } = job
-    if (job.prompt.length === 0) throw new HubError('invalid_request', 'the prompt is empty; give at least one token', { param: 'prompt' })
+    if (job.prompt.length === 0)
+      throw new HubError('invalid_request', 'the prompt is empty; give at least one token', { param: 'prompt' })
     if (job.prompt.length + 1 > this.#context.sequenceTokens) {
       throw new HubError(
         'context_length_exceeded',
@@ -131,7 +142,9 @@ export class Engine {
       )
     }
     if (request.ignoreEos === true && job.grammar !== undefined) {
-      throw new HubError('invalid_request', 'ignore_eos and an output grammar exclude each other; leave one out', { param: 'ignore_eos' })
+      throw new HubError('invalid_request', 'ignore_eos and an output grammar exclude each other; leave one out', {
+        param: 'ignore_eos',
+      })
     }
     const run: Run = {
       ...job,
@@ -253,7 +266,10 @@ export class Engine {
       const placement = place(this.#slots, tokens, run.adapterKey, { reuse, canCut: this.#model.canCut })
       if (placement === 'wait') continue
       if (placement === undefined) return
-      const used = this.#slots.reduce((sum, slot) => sum + (slot.sequence === undefined ? 0 : slot.sequence.tokens.length - slot.shared), 0)
+      const used = this.#slots.reduce(
+        (sum, slot) => sum + (slot.sequence === undefined ? 0 : slot.sequence.tokens.length - slot.shared),
+        0,
+      )
       const busy = this.#slots.some(slot => slot.busy)
       // A long one waits at the front until the others leave it room; letting shorter ones pass would starve it.
       if (busy && used + tokens.length - placement.reuse + 1 > this.#context.sequenceTokens) return
@@ -419,7 +435,8 @@ export class Engine {
     this.decodedTokens += size
     if (size >= LEAST_CHUNK) {
       const measured = elapsedMs / size
-      this.#msPerPromptToken = this.#msPerPromptToken === undefined ? measured : 0.7 * this.#msPerPromptToken + 0.3 * measured
+      this.#msPerPromptToken =
+        this.#msPerPromptToken === undefined ? measured : 0.7 * this.#msPerPromptToken + 0.3 * measured
     }
     for (const row of rows) {
       const { slot, from, count } = row
@@ -438,7 +455,12 @@ export class Engine {
     for (let index = 0; index < row.count; index++) {
       const next = run.prompt[row.from + index + 1]
       if (next === undefined || run.promptLogprobs === undefined) return
-      const logits = logitsRow(this.#model.native, this.#context.pointer, row.output + index, this.#model.vocabularySize)
+      const logits = logitsRow(
+        this.#model.native,
+        this.#context.pointer,
+        row.output + index,
+        this.#model.vocabularySize,
+      )
       run.promptLogprobs.push(tokenLogprob(this.#model, next, distribution(logits, run.request.topLogprobs ?? 0)))
     }
   }
@@ -455,7 +477,8 @@ export class Engine {
     if (request.maxTokens === 0) return this.#finish(slot, sequence, 'length')
     sequence.deadlineMs ??= request.maxGenerateMs === undefined ? undefined : now + request.maxGenerateMs
     const logits = logitsRow(this.#model.native, this.#context.pointer, output, this.#model.vocabularySize)
-    const row: Distribution | undefined = request.topLogprobs === undefined ? undefined : distribution(logits, request.topLogprobs)
+    const row: Distribution | undefined =
+      request.topLogprobs === undefined ? undefined : distribution(logits, request.topLogprobs)
     const token = sequence.sampler.sample(logits, this.#context.pointer, output)
     // A complete grammar leaves nothing but the end, and a contradiction between grammar and biases leaves nothing at all.
     if (token === undefined) return this.#finish(slot, sequence, 'stop')
@@ -467,7 +490,11 @@ export class Engine {
     this.#give(sequence, sequence.text.push(token, piece, row && tokenLogprob(this.#model, token, row)))
     if (sequence.text.stopped !== undefined) return this.#finish(slot, sequence, 'stop')
     const full = sequence.tokens.length > this.#context.sequenceTokens
-    if (sequence.generated === request.maxTokens || full || (sequence.deadlineMs !== undefined && now >= sequence.deadlineMs)) {
+    if (
+      sequence.generated === request.maxTokens ||
+      full ||
+      (sequence.deadlineMs !== undefined && now >= sequence.deadlineMs)
+    ) {
       this.#finish(slot, sequence, 'length')
     }
   }
@@ -477,7 +504,8 @@ export class Engine {
     if (delta.reasoning !== '') sequence.inReasoning = true
     else if (delta.content !== '' || delta.toolCalls.length > 0) sequence.inReasoning = false
     if (sequence.inReasoning) run.usage.reasoningTokens += delta.tokens.length
-    if (delta.content === '' && delta.reasoning === '' && delta.toolCalls.length === 0 && delta.logprobs.length === 0) return
+    if (delta.content === '' && delta.reasoning === '' && delta.toolCalls.length === 0 && delta.logprobs.length === 0)
+      return
     this.#events.push({
       type: 'delta',
       id: run.id,
@@ -538,19 +566,26 @@ export class Engine {
 
   #fail(rows: Row[], code: number): void {
     if (code !== 1) {
-      const error = new HubError('internal', `the native library could not decode (code ${code}); the request was ended`)
+      const error = new HubError(
+        'internal',
+        `the native library could not decode (code ${code}); the request was ended`,
+      )
       for (const run of new Set(rows.map(row => row.slot.sequence!.run))) this.#abandon(run, error)
       for (const row of rows) this.#clear(row.slot)
       return
     }
     // No room in the KV: idle conversations go to RAM first, then the youngest sequence waits for its turn again.
-    const idle = this.#slots.filter(slot => !slot.busy && slot.cache.length > 0).sort((a, b) => a.lastUsed - b.lastUsed)[0]
+    const idle = this.#slots
+      .filter(slot => !slot.busy && slot.cache.length > 0)
+      .sort((a, b) => a.lastUsed - b.lastUsed)[0]
     if (idle !== undefined) {
       this.#promptCache.save(idle.id, idle.cache, idle.adapterKey)
       this.#clear(idle)
       return
     }
-    const busy = this.#slots.filter(slot => slot.sequence !== undefined).sort((a, b) => b.sequence!.arrival - a.sequence!.arrival)
+    const busy = this.#slots
+      .filter(slot => slot.sequence !== undefined)
+      .sort((a, b) => b.sequence!.arrival - a.sequence!.arrival)
     const youngest = busy[0]!
     if (busy.length === 1) {
       this.#finish(youngest, youngest.sequence!, 'length')

@@ -19,9 +19,13 @@ const PREFIX_SHARE = 0.75
 export function infillPrompt(model: Model, infill: Infill, contextTokens: number): number[] {
   const { fim } = model
   if (fim === undefined) {
-    throw new HubError('invalid_request', 'this model has no fill-in-the-middle tokens; choose a code model that was trained for it', {
-      param: 'model',
-    })
+    throw new HubError(
+      'invalid_request',
+      'this model has no fill-in-the-middle tokens; choose a code model that was trained for it',
+      {
+        param: 'model',
+      },
+    )
   }
   const plain = (text: string) => (text === '' ? [] : [...model.tokenize(text, false, false)])
   let before = plain(infill.prefix)
@@ -53,5 +57,14 @@ export function infillPrompt(model: Model, infill: Infill, contextTokens: number
     }
     if (kept.length > 0) files.push(head, ...kept, tail)
   }
-  return [...(model.addBos ? [model.bos] : []), ...files.flat(), fim.prefix, ...before, fim.suffix, ...after, fim.middle, ...written]
+  return [
+    ...(model.addBos ? [model.bos] : []),
+    ...files.flat(),
+    fim.prefix,
+    ...before,
+    fim.suffix,
+    ...after,
+    fim.middle,
+    ...written,
+  ]
 }

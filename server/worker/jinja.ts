@@ -61,6 +61,7 @@ export function compileTemplate(source: string): CompiledTemplate {
       for (const [name, run] of Object.entries(METHODS)) environment.setVariable(method(name), as(new native(run)))
       for (const [name, run] of Object.entries(FILTERS)) environment.setVariable(filter(name), as(new native(run)))
       environment.setVariable(ITERATE, as(new native(iterate)))
+      environment.setVariable(KEY, as(new native(key)))
       environment.setVariable(CONCAT, as(new native(args => new text(args.map(printed).join('')))))
       for (const [name, value] of Object.entries(variables)) if (value !== undefined) set(name, value)
       return String((new Interpreter(environment).run(program) as unknown as Value).value)
@@ -76,6 +77,7 @@ const method = (name: string): string => `__method_${name}`
 const filter = (name: string): string => `__filter_${name}`
 const ITERATE = '__iterate'
 const CONCAT = '__concat'
+const KEY = '__key'
 
 /** What `undefined` counts as in front of a filter: Python's undefined is an empty text, list or mapping as needed. */
 const SOFT: { [filterName: string]: string } = {
@@ -111,6 +113,12 @@ function rewrite(node: Node): void {
   }
   if (node.type === 'BinaryExpression' && (node.operator as { value: string }).value === '~') {
     become(node, call(CONCAT, [node.left as Node, node.right as Node]))
+    return
+  }
+  if (node.type === 'MemberExpression' && node.computed === true) {
+    const property = node.property as Node
+    if (!['SliceExpression', 'StringLiteral', 'IntegerLiteral'].includes(property.type))
+      node.property = call(KEY, [property])
     return
   }
   if (node.type === 'CallExpression') {
@@ -174,6 +182,11 @@ function iterate([over]: Value[]): Value {
   if (over === undefined || isUndefined(over)) return new list([])
   if (isText(over)) return new list([...over.value].map(character => new text(character)))
   return over
+}
+
+/** What stands in brackets: where it cannot be a key, it is one that nothing has, so that the outcome is undefined. */
+function key([given]: Value[]): Value {
+  return given !== undefined && (isText(given) || typeof given.value === 'number') ? given : new text('\u0000')
 }
 
 function own(value: Value | undefined, name: string): Value & { value: string } {

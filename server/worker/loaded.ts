@@ -17,7 +17,18 @@ type Listeners = { progress(fraction: number): void; events(events: GenerateEven
 type Adapter = { pointer: Pointer; path: string }
 
 /** Architectures that encode only: they embed and never generate. */
-const ENCODERS = new Set(['bert', 'modern-bert', 'nomic-bert', 'nomic-bert-moe', 'jina-bert-v2', 'jina-bert-v3', 'neo-bert', 'eurobert', 't5encoder', 'gemma-embedding'])
+const ENCODERS = new Set([
+  'bert',
+  'modern-bert',
+  'nomic-bert',
+  'nomic-bert-moe',
+  'jina-bert-v2',
+  'jina-bert-v3',
+  'neo-bert',
+  'eurobert',
+  't5encoder',
+  'gemma-embedding',
+])
 
 export class Loaded {
   readonly info: ModelInfo
@@ -63,12 +74,16 @@ export class Loaded {
     if (canGenerate && context.memory !== null) await warmUp(model, context)
     const template = model.chatTemplate()
     const parsed = template === undefined ? undefined : readTemplate(model, template)
-    const device = native.devices().find(candidate => candidate.type === DEVICE_TYPE.gpu || candidate.type === DEVICE_TYPE.integrated)
+    const device = native
+      .devices()
+      .find(candidate => candidate.type === DEVICE_TYPE.gpu || candidate.type === DEVICE_TYPE.integrated)
     const info: ModelInfo = {
       architecture,
       device: options.device,
-      deviceName: (options.device === 'cpu' ? undefined : device?.description) ?? native.devices()[0]?.description ?? 'CPU',
-      gpuLayers: options.device === 'cpu' ? 0 : options.gpuLayers < 0 ? model.layers : Math.min(options.gpuLayers, model.layers),
+      deviceName:
+        (options.device === 'cpu' ? undefined : device?.description) ?? native.devices()[0]?.description ?? 'CPU',
+      gpuLayers:
+        options.device === 'cpu' ? 0 : options.gpuLayers < 0 ? model.layers : Math.min(options.gpuLayers, model.layers),
       layers: model.layers,
       contextTokens: context.sequenceTokens,
       trainedContextTokens: trained,
@@ -92,7 +107,11 @@ export class Loaded {
   /** @throws HubError as the prompt, its format and its parameters are refused; everything later is an event */
   generate(id: number, request: Generate): void {
     if (!this.info.canGenerate) {
-      throw new HubError('invalid_request', `this is an embedding model (${this.info.architecture}); it writes no text`, { param: 'model' })
+      throw new HubError(
+        'invalid_request',
+        `this is an embedding model (${this.info.architecture}); it writes no text`,
+        { param: 'model' },
+      )
     }
     for (const [token] of request.sampling.logitBias ?? []) this.#model.checkTokens([token], 'logit_bias')
     this.#engine.submit({ id, request, ...this.#prepare(request), adapters: this.#resolveAdapters(request) })
@@ -118,12 +137,21 @@ export class Loaded {
         }
       }
       case 'text':
-        return { ...none, prompt: this.#orBos([...this.#model.tokenize(prompt.text, prompt.special, prompt.special)]), grammar: plainGrammar(request) }
+        return {
+          ...none,
+          prompt: this.#orBos([...this.#model.tokenize(prompt.text, prompt.special, prompt.special)]),
+          grammar: plainGrammar(request),
+        }
       case 'tokens':
         this.#model.checkTokens(prompt.tokens, 'prompt')
         return { ...none, prompt: this.#orBos(prompt.tokens), grammar: plainGrammar(request) }
       case 'infill':
-        return { ...none, prompt: infillPrompt(this.#model, prompt, this.#context.sequenceTokens), grammar: plainGrammar(request), infill: true }
+        return {
+          ...none,
+          prompt: infillPrompt(this.#model, prompt, this.#context.sequenceTokens),
+          grammar: plainGrammar(request),
+          infill: true,
+        }
     }
   }
 
@@ -157,7 +185,9 @@ export class Loaded {
       const adapter = this.#adapters.get(name)
       if (adapter === undefined) {
         const known = [...this.#adapters.keys()].join(', ') || 'none'
-        throw new HubError('invalid_request', `no adapter "${name}" is loaded beside this model (loaded: ${known})`, { param: 'adapters' })
+        throw new HubError('invalid_request', `no adapter "${name}" is loaded beside this model (loaded: ${known})`, {
+          param: 'adapters',
+        })
       }
       return { pointer: adapter.pointer, scale }
     })
@@ -195,7 +225,11 @@ export class Loaded {
     native.listen(line => said.push(line))
     try {
       const pointer = await runAsync(native.adapter_lora_init, this.#model.pointer, path)
-      if (pointer === null) throw new HubError('invalid_request', `the adapter does not fit this model: ${said.at(-1) ?? 'no reason given'}`)
+      if (pointer === null)
+        throw new HubError(
+          'invalid_request',
+          `the adapter does not fit this model: ${said.at(-1) ?? 'no reason given'}`,
+        )
       this.#adapters.set(name, { pointer, path })
       return { bytes: Math.max(0, process.memoryUsage.rss() - before) }
     } finally {

@@ -48,7 +48,9 @@ export class Model {
   metadata(key: string): string | undefined {
     const buffer = new Uint8Array(4096)
     const length = this.native.model_meta_val_str(this.pointer, key, buffer, buffer.length)
-    return length < 0 ? undefined : Buffer.from(buffer.subarray(0, Math.min(length, buffer.length - 1))).toString('utf8')
+    return length < 0
+      ? undefined
+      : Buffer.from(buffer.subarray(0, Math.min(length, buffer.length - 1))).toString('utf8')
   }
 
   chatTemplate(): string | undefined {
@@ -105,7 +107,9 @@ export class Model {
 
   /** Every token that ends a generation; one pass over the vocabulary, made on first use. */
   endTokens(): number[] {
-    this.#ends ??= Array.from({ length: this.vocabularySize }, (_, token) => token).filter(token => this.endsGeneration(token))
+    this.#ends ??= Array.from({ length: this.vocabularySize }, (_, token) => token).filter(token =>
+      this.endsGeneration(token),
+    )
     return this.#ends
   }
   #ends: number[] | undefined
@@ -114,9 +118,13 @@ export class Model {
   checkTokens(tokens: readonly number[], param: string): void {
     const wrong = tokens.findIndex(token => !Number.isInteger(token) || token < 0 || token >= this.vocabularySize)
     if (wrong >= 0) {
-      throw new HubError('invalid_request', `${param}: ${tokens[wrong]} is no token of this model; ids go from 0 to ${this.vocabularySize - 1}`, {
-        param,
-      })
+      throw new HubError(
+        'invalid_request',
+        `${param}: ${tokens[wrong]} is no token of this model; ids go from 0 to ${this.vocabularySize - 1}`,
+        {
+          param,
+        },
+      )
     }
   }
 
@@ -126,7 +134,11 @@ export class Model {
 }
 
 /** @throws HubError model_load_failed with what the native library said */
-export async function loadModel(native: Native, options: LoadOptions, report: (fraction: number) => void): Promise<Model> {
+export async function loadModel(
+  native: Native,
+  options: LoadOptions,
+  report: (fraction: number) => void,
+): Promise<Model> {
   const said: string[] = []
   native.listen(line => said.push(line))
   let last = 0

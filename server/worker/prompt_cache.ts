@@ -37,7 +37,8 @@ export class PromptCache {
     if (size === 0 || size > this.#limit) return
     // What this state continues is covered by it.
     for (const entry of [...this.#entries]) {
-      if (entry.adapterKey === adapterKey && commonPrefix(entry.tokens, tokens) === entry.tokens.length) this.#drop(entry)
+      if (entry.adapterKey === adapterKey && commonPrefix(entry.tokens, tokens) === entry.tokens.length)
+        this.#drop(entry)
     }
     while (this.#bytes + size > this.#limit) this.#drop(this.#entries[0]!)
     const state = new Uint8Array(size)
@@ -54,7 +55,12 @@ export class PromptCache {
   }
 
   /** Puts the best entry into a sequence and gives its tokens, all of which the sequence then holds; undefined when it does not fit. */
-  restore(sequence: number, prompt: readonly number[], adapterKey: string, canCut: boolean): readonly number[] | undefined {
+  restore(
+    sequence: number,
+    prompt: readonly number[],
+    adapterKey: string,
+    canCut: boolean,
+  ): readonly number[] | undefined {
     const entry = this.#best(prompt, adapterKey, canCut)
     if (entry === undefined) return undefined
     this.#entries.splice(this.#entries.indexOf(entry), 1)

@@ -26,7 +26,7 @@ export const DEFAULTS = {
 /** Candidates tried against the grammar before the whole vocabulary is. */
 const SHORT_LIST = 256
 
-export type GrammarText = { text: string; /** see llama_sampler_init_grammar_lazy_patterns */ triggers?: string[] }
+export type GrammarText = { text: string /** see llama_sampler_init_grammar_lazy_patterns */; triggers?: string[] }
 
 export type SamplerOptions = {
   sampling: Sampling
@@ -235,7 +235,11 @@ export class Sampler {
 }
 
 function penalises(sampling: Sampling): boolean {
-  return (sampling.repeatPenalty ?? 1) !== 1 || (sampling.frequencyPenalty ?? 0) !== 0 || (sampling.presencePenalty ?? 0) !== 0
+  return (
+    (sampling.repeatPenalty ?? 1) !== 1 ||
+    (sampling.frequencyPenalty ?? 0) !== 0 ||
+    (sampling.presencePenalty ?? 0) !== 0
+  )
 }
 
 /** Repetition penalty of Keskar et al. 2019 (arXiv 1909.05858), frequency and presence penalties as OpenAI's documentation gives them. */
@@ -296,9 +300,19 @@ function createGrammar(model: Model, grammar: GrammarText): Pointer {
   const sampler =
     grammar.triggers === undefined
       ? native.sampler_init_grammar(vocab, grammar.text, 'root')
-      : native.sampler_init_grammar_lazy_patterns(vocab, grammar.text, 'root', grammar.triggers, grammar.triggers.length, null, 0)
+      : native.sampler_init_grammar_lazy_patterns(
+          vocab,
+          grammar.text,
+          'root',
+          grammar.triggers,
+          grammar.triggers.length,
+          null,
+          0,
+        )
   if (sampler === null) {
-    throw new HubError('invalid_request', 'the grammar does not parse; it must be GBNF with a rule named root', { param: 'grammar' })
+    throw new HubError('invalid_request', 'the grammar does not parse; it must be GBNF with a rule named root', {
+      param: 'grammar',
+    })
   }
   return sampler
 }
@@ -307,7 +321,10 @@ function createChain(model: Model, { sampling, infill }: SamplerOptions): Pointe
   const { native, vocab } = model
   const chain = native.sampler_chain_init({ no_perf: true })
   const add = (sampler: Pointer) => native.sampler_chain_add(chain, sampler)
-  const seed = sampling.seed === undefined ? Math.floor(Math.random() * 2 ** 32) : Number(BigInt.asUintN(32, BigInt(sampling.seed)))
+  const seed =
+    sampling.seed === undefined
+      ? Math.floor(Math.random() * 2 ** 32)
+      : Number(BigInt.asUintN(32, BigInt(sampling.seed)))
   if ((sampling.dryMultiplier ?? 0) > 0) {
     const breakers = [...(sampling.drySequenceBreakers ?? DEFAULTS.drySequenceBreakers)]
     add(

@@ -66,8 +66,11 @@ export function place(
     }
   }
   if (best === undefined) return { slot: oldest.id, reuse: 0 }
-  if (!best.busy && (!options.canCut || reuse >= best.cache.length / 2 || idle.length === 1)) return { slot: best.id, reuse }
-  const target = idle.filter(slot => slot.id !== best.id).reduce<SlotView | undefined>((a, b) => (a === undefined || preferred(b, a) ? b : a), undefined)
+  if (!best.busy && (!options.canCut || reuse >= best.cache.length / 2 || idle.length === 1))
+    return { slot: best.id, reuse }
+  const target = idle
+    .filter(slot => slot.id !== best.id)
+    .reduce<SlotView | undefined>((a, b) => (a === undefined || preferred(b, a) ? b : a), undefined)
   if (target === undefined) return { slot: best.id, reuse }
   return { slot: target.id, reuse, donor: best.id }
 }

@@ -88,9 +88,11 @@ export async function postJson(url: string, body: object): Promise<{ status: num
   return { status: response.statusCode ?? 0, text: await readText(response) }
 }
 
-export async function getJson(url: string): Promise<{ status: number; text: string }> {
+/** @throws StatusError unless the answer is 200 */
+export async function getJson(url: string): Promise<unknown> {
   const response = await fetch(url)
-  return { status: response.status, text: await response.text() }
+  if (!response.ok) throw new StatusError(response.status, await response.text())
+  return response.json()
 }
 
 export function closeConnections(): void {

@@ -5,7 +5,7 @@ import { linkSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, wr
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { basename, join, resolve } from 'node:path'
-import { complete, StatusError } from './client.ts'
+import { complete, getJson, StatusError } from './client.ts'
 
 export type Server = {
   name: 'hub' | 'peer'
@@ -50,14 +50,14 @@ export async function startHub(options: HubOptions): Promise<Server & { pid: num
       env: { ...process.env, ...(options.worker !== undefined && { AI_HUB_WORKER: options.worker }) },
     },
   )
-  const errors = watch(child)
+  const alive = watch(child)
   const url = `http://127.0.0.1:${port}`
   const stop = async (): Promise<void> => {
     await end(child)
     rmSync(home, { recursive: true, force: true, maxRetries: 5 })
   }
   try {
-    await until(child, errors, async () => (await fetch(`${url}/health`)).ok)
+    await until(() => getJson(`${url}/health`), alive)
   } catch (error) {
     await stop()
     throw error
@@ -69,7 +69,12 @@ export async function startHub(options: HubOptions): Promise<Server & { pid: num
 export async function startReadyHub(options: HubOptions): Promise<Server> {
   const startedAt = performance.now()
   const hub = await startHub(options)
-  await firstToken(hub)
+  try {
+    await until(() => firstToken(hub))
+  } catch (error) {
+    await hub.stop()
+    throw error
+  }
   return { ...hub, readyMs: performance.now() - startedAt }
 }
 
@@ -80,7 +85,7 @@ export async function startLlamaServer(binary: string, model: string, args: read
   const child = spawn(binary, ['-m', model, '--host', '127.0.0.1', '--port', String(port), ...args], {
     stdio: ['ignore', 'ignore', 'pipe'],
   })
-  const errors = watch(child)
+  const alive = watch(child)
   const server: Server = {
     name: 'peer',
     url: `http://127.0.0.1:${port}`,
@@ -89,10 +94,7 @@ export async function startLlamaServer(binary: string, model: string, args: read
     stop: () => end(child),
   }
   try {
-    await until(child, errors, async () => {
-      await firstToken(server)
-      return true
-    })
+    await until(() => firstToken(server), alive)
   } catch (error) {
     await server.stop()
     throw error
@@ -133,29 +135,34 @@ function place(from: string, to: string): void {
   }
 }
 
-/** Tries every 10 ms until it works; the process ending is an error with its last words. */
-async function until(child: ChildProcess, errors: () => string, tries: () => Promise<boolean>): Promise<void> {
+/** Tries every 10 ms until it works. `alive` throws when there is nothing to wait for any more. */
+async function until(tries: () => Promise<unknown>, alive: () => void = () => {}): Promise<void> {
+  const begun = performance.now()
   for (;;) {
-    if (child.exitCode !== null || child.signalCode !== null) throw new Error(`the server ended:\n${errors()}`)
+    alive()
     try {
-      if (await tries()) return
+      await tries()
+      return
     } catch (error) {
-      // Not listening yet, or 503 while it loads; anything else will not get better.
-      if (error instanceof StatusError && error.status !== 503) throw error
+      // Not listening yet, 503 while it loads, 404 while it still reads its folders; anything else will not get better.
+      if (error instanceof StatusError && ![404, 503].includes(error.status)) throw error
+      if (performance.now() - begun > 300_000) throw error
     }
     await new Promise(done => setTimeout(done, 10))
   }
 }
 
-/** The last words of the process on stderr; from here on it is ended with this one. */
-function watch(child: ChildProcess): () => string {
+/** Gives a check that throws with the last words of the process once it has ended; and ends it with this one. */
+function watch(child: ChildProcess): () => void {
   children.add(child)
-  child.once('exit', () => children.delete(child))
   let text = ''
   child.stderr?.setEncoding('utf8').on('data', (piece: string) => {
     text = (text + piece).slice(-4000)
   })
-  return () => text
+  child.once('exit', () => children.delete(child))
+  return () => {
+    if (child.exitCode !== null || child.signalCode !== null) throw new Error(`the server ended:\n${text}`)
+  }
 }
 
 async function end(child: ChildProcess): Promise<void> {

@@ -1,5 +1,4 @@
 /** An HTTP door over fake models, on a free port of loopback, for one test. */
-import type { TestContext } from 'node:test'
 import { coreRoutes, type RouteDeps } from '../../server/http/all.ts'
 import type { Route } from '../../server/http/route.ts'
 import { createServer, type ServerDeps } from '../../server/http/server.ts'
@@ -26,7 +25,7 @@ export type Answer = { status: number; headers: Headers; text: string; json: unk
 export type Events = { status: number; headers: Headers; data: string[]; json: unknown[]; comments: string[] }
 
 export async function testHub(
-  context: Pick<TestContext, 'after'>,
+  context: { after(close: () => Promise<void>): void },
   options: {
     models?: Models
     routes?: (deps: RouteDeps) => Route[]

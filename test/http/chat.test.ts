@@ -295,7 +295,7 @@ test('chunks: role first, then text, the finish with timings last, then [DONE]',
   assert.deepEqual(
     chunks.map(chunk => [chunk.choices[0]?.delta, chunk.choices[0]?.finish_reason]),
     [
-      [{ role: 'assistant', content: '' }, null],
+      [{ role: 'assistant', content: '', refusal: null }, null],
       [{ content: 'Hello' }, null],
       [{ content: ' world' }, null],
       [{ content: '!' }, null],

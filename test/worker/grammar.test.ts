@@ -14,6 +14,7 @@ import {
   literal,
   schemaToGrammar,
 } from '../../server/worker/grammar.ts'
+import { TYPES } from '../../server/worker/grammar_merge.ts'
 import { type GrammarEngine, openGrammarEngine } from '../helpers/grammar_engine.ts'
 import { needsModels, testModels } from '../helpers/models.ts'
 
@@ -92,6 +93,15 @@ describe('schemas that cannot be enforced are refused by name', () => {
     }
     assert.throws(() => schemaToGrammar({ $ref: '#/$defs/d0', $defs: doubling }), HubError)
   })
+})
+
+test('a schema of any shape gives a grammar or a refusal, and nothing else', () => {
+  fc.assert(
+    fc.property(shapes(), schema => {
+      tryGrammar(schema)
+    }),
+    { seed: 20240616, numRuns: 2000 },
+  )
 })
 
 describe('the builder', () => {
@@ -547,6 +557,36 @@ describe('what the engine accepts', needsModels, () => {
     }
   })
 
+  test('whatever schema gives a grammar, it is one that the engine parses and whose texts are valid', () => {
+    let judged = 0
+    fc.assert(
+      fc.property(shapes(), fc.integer(), (schema, seed) => {
+        const grammar = tryGrammar(schema)
+        if (grammar === undefined) return
+        assert.ok(engine.parses(grammar), grammar)
+        let valid: ((value: unknown) => boolean) | undefined
+        try {
+          valid = new Ajv2020({ strict: false, logger: false, ownProperties: true, validateFormats: false }).compile(
+            schema as JsonSchema,
+          )
+        } catch {
+          // The validator refuses some schemas that are taken here, such as an empty list of required names.
+          return
+        }
+        const text = engine.draw(grammar, generator(seed))
+        if (typeof text !== 'string') {
+          assert.equal(text.failed, 'long', grammar)
+          return
+        }
+        if (text.includes('\ufffd')) return
+        judged++
+        assert.ok(valid(JSON.parse(text)), `${text}\nfor ${JSON.stringify(schema)}\n${grammar}`)
+      }),
+      { seed: 20240617, numRuns: 1500 },
+    )
+    assert.ok(judged > 100, `${judged} texts were judged`)
+  })
+
   test('an instance of a random schema is accepted, compact and indented', () => {
     fc.assert(
       fc.property(pairs(3), fc.integer(), ({ schema, make }, seed) => {
@@ -594,6 +634,68 @@ describe('what the engine accepts', needsModels, () => {
     )
   })
 })
+
+function tryGrammar(schema: unknown): string | undefined {
+  try {
+    return schemaToGrammar(schema as JsonSchema)
+  } catch (error) {
+    assert.ok(error instanceof HubError && error.code === 'invalid_request', String((error as Error).stack))
+    return undefined
+  }
+}
+
+/** Schemas as someone might send them: mostly well-formed, with contradictions, circles and junk. */
+function shapes(): fc.Arbitrary<unknown> {
+  const names = fc.constantFrom('a', 'b', '__proto__', 'toString', '')
+  const count = fc.constantFrom(0, 1, 3, 700)
+  const bound = fc.oneof(fc.integer(), fc.double(), fc.constantFrom(0.5, 1e300, 5e-324))
+  const { schema: shape } = fc.letrec<{ schema: unknown; list: unknown[] }>(tie => ({
+    list: fc.array(tie('schema'), { maxLength: 3 }),
+    schema: fc.oneof(
+      { maxDepth: 3, depthIdentifier: 'schema' },
+      fc.boolean(),
+      fc
+        .record(
+          {
+            type: fc.oneof(fc.constantFrom(...TYPES), fc.subarray([...TYPES])),
+            properties: fc.dictionary(names, tie('schema'), { maxKeys: 3 }),
+            required: fc.array(names, { maxLength: 2 }),
+            additionalProperties: tie('schema'),
+            propertyNames: tie('schema'),
+            items: fc.oneof(tie('schema'), tie('list')),
+            prefixItems: tie('list'),
+            enum: fc.array(fc.jsonValue({ maxDepth: 1 }), { maxLength: 3 }),
+            const: fc.jsonValue({ maxDepth: 1 }),
+            anyOf: tie('list'),
+            oneOf: tie('list'),
+            allOf: tie('list'),
+            $ref: fc.constantFrom('#', '#/$defs/a', '#/$defs/b', '#/anyOf/0', '#/properties/a', '#/enum/0', 'a'),
+            $defs: fc.record({ a: tie('schema'), b: tie('schema') }),
+            pattern: fc.oneof(fc.constantFrom('^a*$', 'b|c', '(?!a)b{2,}', '[^\\W\\d]'), fc.string()),
+            format: fc.constantFrom('date', 'email', 'int32', 'float', 'x'),
+            minLength: count,
+            maxLength: count,
+            minItems: count,
+            maxItems: count,
+            minProperties: count,
+            minimum: bound,
+            maximum: bound,
+            exclusiveMinimum: fc.oneof(bound, fc.boolean()),
+            nullable: fc.boolean(),
+            title: fc.string(),
+          },
+          { requiredKeys: [] },
+        )
+        .chain(schema =>
+          fc
+            .subarray(Object.keys(schema))
+            .map(keys => Object.fromEntries(Object.entries(schema).filter(([key]) => keys.slice(0, 4).includes(key)))),
+        ),
+      fc.anything(),
+    ),
+  }))
+  return shape
+}
 
 function assertDrawn(engine: GrammarEngine, grammar: string, schema: JsonSchema, random: () => number): void {
   const text = engine.draw(grammar, random)

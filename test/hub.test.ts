@@ -169,7 +169,8 @@ describe('a model of random weights with tools, FIM and a byte vocabulary', () =
     assert.ok(Math.abs(Math.hypot(...vector!) - 1) < 1e-5)
     // The client asks for base64 by default and decodes it.
     const decoded = await client.embeddings.create({ model: 'random', input: 'xin chào' })
-    decoded.data[0]!.embedding.forEach((value, index) => assert.ok(Math.abs(value - vector![index]!) < 1e-3))
+    for (const [index, value] of decoded.data[0]!.embedding.entries())
+      assert.ok(Math.abs(value - vector![index]!) < 1e-3)
   })
 
   test('text goes to tokens and back', async () => {

@@ -3,15 +3,24 @@
  * the generating ones, and KV is shared wherever prompts begin alike. Everything but the decode itself runs on the JS thread.
  */
 import { HubError } from '../lib/error.ts'
-import type { Pointer } from '../native/structs.ts'
-import type { Generate, GenerateEvent, TokenLogprob, Usage } from '../wire/worker.ts'
+import type { GenerateEvent } from '../wire/worker.ts'
 import { type Context, logitsRow, OUTPUT_ROWS } from './context.ts'
-import { type Distribution, distribution, tokenLogprob } from './logprobs.ts'
+import { distribution, tokenLogprob } from './logprobs.ts'
 import type { Model } from './model.ts'
 import { PromptCache } from './prompt_cache.ts'
-import { Candidates, type GrammarText, Sampler } from './sampling.ts'
+import {
+  createRun,
+  createSequence,
+  doneEvent,
+  endEvents,
+  type Job,
+  type Run,
+  type Sequence,
+  sampleNext,
+  startEvent,
+} from './run.ts'
+import { Candidates } from './sampling.ts'
 import { commonPrefix, place, type SlotView, share } from './slots.ts'
-import { type Parser, TextStream } from './text.ts'
 
 /** A prompt chunk may hold up the generating streams for about so long, and a client that left for so long when nobody generates. */
 const CHUNK_MS = { beside: 250, alone: 1000 }
@@ -22,46 +31,6 @@ const LEAST_CHUNK = 16
 const ADAPTER_STEPS = 8
 /** Restoring KV from RAM costs a copy; it must save at least so many tokens. */
 const WORTH_RESTORING = 32
-
-/** A request as the engine takes it: its prompt in tokens, its output format resolved. */
-export type Job = {
-  id: number
-  prompt: number[]
-  request: Generate
-  stops: string[]
-  grammar: GrammarText | undefined
-  createParser(): Parser
-  /** Control tokens whose text the parser wants to see. */
-  preserved: ReadonlySet<number>
-  adapters: { pointer: Pointer; scale: number }[]
-  infill: boolean
-}
-
-type Run = Job & {
-  adapterKey: string
-  sequences: Sequence[]
-  receivedMs: number
-  usage: Usage
-  startedMs: number | undefined
-  firstTokenMs: number | undefined
-  /** Log probabilities of the prompt's tokens, by position, when they were asked for. */
-  promptLogprobs: (TokenLogprob | null)[] | undefined
-  cancelled: boolean
-}
-
-type Sequence = {
-  run: Run
-  choice: number
-  /** Prompt, then what was generated; the last one is not in the KV yet. */
-  tokens: number[]
-  generated: number
-  sampler: Sampler
-  text: TextStream
-  inReasoning: boolean
-  arrival: number
-  primed: boolean
-  deadlineMs: number | undefined
-}
 
 type Slot = SlotView & {
   cache: number[]
@@ -146,19 +115,10 @@ export class Engine {
         param: 'ignore_eos',
       })
     }
-    const run: Run = {
-      ...job,
-      adapterKey: job.adapters.map(({ pointer, scale }) => `${pointer}@${scale}`).join('+'),
-      sequences: [],
-      receivedMs: this.#now(),
-      usage: { promptTokens: job.prompt.length, cachedTokens: 0, completionTokens: 0, reasoningTokens: 0 },
-      startedMs: undefined,
-      firstTokenMs: undefined,
-      promptLogprobs: request.echo === true && request.topLogprobs !== undefined ? [null] : undefined,
-      cancelled: false,
-    }
+    const run = createRun(job, this.#now())
     try {
-      for (let choice = 0; choice < request.n; choice++) run.sequences.push(this.#createSequence(run, choice))
+      for (let choice = 0; choice < request.n; choice++)
+        run.sequences.push(createSequence(this.#model, this.#candidates, run, choice, this.#arrivals++))
     } catch (thrown) {
       for (const sequence of run.sequences) sequence.sampler.free()
       throw thrown
@@ -166,32 +126,6 @@ export class Engine {
     this.#runs.set(job.id, run)
     this.#queue.push(...run.sequences)
     this.#wake()
-  }
-
-  #createSequence(run: Run, choice: number): Sequence {
-    const { request } = run
-    const seed = request.sampling.seed
-    return {
-      run,
-      choice,
-      tokens: [...run.prompt],
-      generated: 0,
-      sampler: new Sampler(this.#model, this.#candidates, {
-        sampling: seed === undefined ? request.sampling : { ...request.sampling, seed: seed + choice },
-        grammar: run.grammar,
-        infill: run.infill,
-        ignoreEos: request.ignoreEos === true,
-      }),
-      text: new TextStream({
-        parser: run.createParser(),
-        stops: run.stops,
-        ...(request.minIndent !== undefined && { minIndent: request.minIndent }),
-      }),
-      inReasoning: false,
-      arrival: this.#arrivals++,
-      primed: false,
-      deadlineMs: undefined,
-    }
   }
 
   /** Ends a request without a further event; what it computed stays in the KV for others. */
@@ -311,7 +245,7 @@ export class Engine {
     if (run.startedMs === undefined) {
       run.startedMs = this.#now()
       run.usage.cachedTokens = reuse
-      if (run.request.echo !== true) this.#start(run)
+      if (run.request.echo !== true) this.#events.push(startEvent(this.#model, run))
     }
   }
 
@@ -321,19 +255,6 @@ export class Engine {
     slot.cache = []
     const held = this.#promptCache.restore(slot.id, tokens, adapterKey, this.#model.canCut)
     return held === undefined ? undefined : Math.min(commonPrefix(held, tokens), tokens.length - 1)
-  }
-
-  #start(run: Run): void {
-    const { promptTokens, cachedTokens } = run.usage
-    const { prompt } = run.request
-    const text = prompt.type === 'text' ? prompt.text : this.#model.detokenize(run.prompt)
-    this.#events.push({
-      type: 'start',
-      id: run.id,
-      promptTokens,
-      cachedTokens,
-      ...(run.request.echo === true && { echo: { text, ...(run.promptLogprobs && { logprobs: run.promptLogprobs }) } }),
-    })
   }
 
   /** The slot's sequence leaves; its KV stays unless the request asked otherwise. */
@@ -465,101 +386,30 @@ export class Engine {
     }
   }
 
-  /** Samples the sequence's next token from the logits at `output` and gives its text out. */
   #advance(slot: Slot, sequence: Sequence, output: number): void {
     const { run } = sequence
-    const { request } = run
-    const now = this.#now()
     if (run.firstTokenMs === undefined) {
-      run.firstTokenMs = now
-      if (request.echo === true) this.#start(run)
+      run.firstTokenMs = this.#now()
+      if (run.request.echo === true) this.#events.push(startEvent(this.#model, run))
     }
-    if (request.maxTokens === 0) return this.#finish(slot, sequence, 'length')
-    sequence.deadlineMs ??= request.maxGenerateMs === undefined ? undefined : now + request.maxGenerateMs
-    const logits = logitsRow(this.#model.native, this.#context.pointer, output, this.#model.vocabularySize)
-    const row: Distribution | undefined =
-      request.topLogprobs === undefined ? undefined : distribution(logits, request.topLogprobs)
-    const token = sequence.sampler.sample(logits, this.#context.pointer, output)
-    // A complete grammar leaves nothing but the end, and a contradiction between grammar and biases leaves nothing at all.
-    if (token === undefined) return this.#finish(slot, sequence, 'stop')
-    sequence.generated++
-    run.usage.completionTokens++
-    if (this.#model.endsGeneration(token) && request.ignoreEos !== true) return this.#finish(slot, sequence, 'stop')
-    sequence.tokens.push(token)
-    const piece = this.#model.piece(token, run.preserved.has(token))
-    this.#give(sequence, sequence.text.push(token, piece, row && tokenLogprob(this.#model, token, row)))
-    if (sequence.text.stopped !== undefined) return this.#finish(slot, sequence, 'stop')
-    const full = sequence.tokens.length > this.#context.sequenceTokens
-    if (
-      sequence.generated === request.maxTokens ||
-      full ||
-      (sequence.deadlineMs !== undefined && now >= sequence.deadlineMs)
-    ) {
-      this.#finish(slot, sequence, 'length')
-    }
-  }
-
-  #give(sequence: Sequence, delta: ReturnType<TextStream['push']>): void {
-    const { run } = sequence
-    if (delta.reasoning !== '') sequence.inReasoning = true
-    else if (delta.content !== '' || delta.toolCalls.length > 0) sequence.inReasoning = false
-    if (sequence.inReasoning) run.usage.reasoningTokens += delta.tokens.length
-    if (delta.content === '' && delta.reasoning === '' && delta.toolCalls.length === 0 && delta.logprobs.length === 0)
+    if (run.request.maxTokens === 0) {
+      this.#finish(slot, 'length')
       return
-    this.#events.push({
-      type: 'delta',
-      id: run.id,
-      choice: sequence.choice,
-      ...(delta.content !== '' && { content: delta.content }),
-      ...(delta.reasoning !== '' && { reasoning: delta.reasoning }),
-      ...(delta.toolCalls.length > 0 && { toolCalls: delta.toolCalls }),
-      ...(delta.logprobs.length > 0 && { logprobs: delta.logprobs }),
-      tokens: delta.tokens,
-    })
+    }
+    const { ended, event } = sampleNext(this.#model, this.#context, sequence, output, this.#now())
+    if (event !== undefined) this.#events.push(event)
+    if (ended !== undefined) this.#finish(slot, ended)
   }
 
-  #finish(slot: Slot, sequence: Sequence, reason: 'stop' | 'length'): void {
-    const { run, text } = sequence
-    this.#give(sequence, text.end())
-    this.#vacate(slot)
+  #finish(slot: Slot, reason: 'stop' | 'length'): void {
+    const sequence = this.#vacate(slot)
+    const { run } = sequence
     sequence.sampler.free()
-    const finishReason = reason === 'stop' && text.calledTool ? 'tool_calls' : reason
-    this.#events.push({
-      type: 'end',
-      id: run.id,
-      choice: sequence.choice,
-      finishReason,
-      ...(text.stopped !== undefined && text.stopped !== '' && { stop: text.stopped }),
-    })
+    this.#events.push(...endEvents(sequence, reason))
     run.sequences.splice(run.sequences.indexOf(sequence), 1)
-    if (run.sequences.length === 0) this.#done(run)
-  }
-
-  #done(run: Run): void {
+    if (run.sequences.length > 0) return
     this.#runs.delete(run.id)
-    const now = this.#now()
-    const startedMs = run.startedMs ?? run.receivedMs
-    const firstTokenMs = run.firstTokenMs ?? now
-    const promptCount = run.usage.promptTokens - run.usage.cachedTokens
-    const promptMs = firstTokenMs - startedMs
-    const predictedMs = now - firstTokenMs
-    const rate = (count: number, ms: number) => (ms > 0 ? (count * 1000) / ms : 0)
-    this.#events.push({
-      type: 'done',
-      id: run.id,
-      usage: run.usage,
-      timings: {
-        queue_ms: startedMs - run.receivedMs,
-        prompt_n: promptCount,
-        prompt_ms: promptMs,
-        prompt_per_second: rate(promptCount, promptMs),
-        predicted_n: run.usage.completionTokens,
-        predicted_ms: predictedMs,
-        // The first token comes with the prompt.
-        predicted_per_second: rate(Math.max(0, run.usage.completionTokens - 1), predictedMs),
-        cache_n: run.usage.cachedTokens,
-      },
-    })
+    this.#events.push(doneEvent(run, this.#now()))
   }
 
   // When a decode does not succeed.
@@ -588,7 +438,7 @@ export class Engine {
       .sort((a, b) => b.sequence!.arrival - a.sequence!.arrival)
     const youngest = busy[0]!
     if (busy.length === 1) {
-      this.#finish(youngest, youngest.sequence!, 'length')
+      this.#finish(youngest, 'length')
       return
     }
     const sequence = this.#vacate(youngest)

@@ -223,6 +223,14 @@ const METHODS: { [name: string]: Native } = {
   keys: ([self]) => new list([...entries(self, 'keys').keys()].map(key => new text(key))),
   values: ([self]) => new list([...entries(self, 'values').values()]),
   get: ([self, key, otherwise]) => entries(self, 'get').get(String(key?.value)) ?? otherwise ?? nothing,
+  append: ([self, item]) => {
+    if (isList(self) && item !== undefined) self.value.push(item)
+    return nothing
+  },
+  pop: ([self, at]) => {
+    if (!isList(self)) throw new Error(`pop() is called on ${self?.type}, which has no such method`)
+    return self.value.splice(typeof at?.value === 'number' ? at.value : -1, 1)[0] ?? nothing
+  },
   find: ([self, what]) => new integer(own(self, 'find').value.indexOf(own(what, 'find').value)),
   count: ([self, what]) => new integer(own(self, 'count').value.split(own(what, 'count').value).length - 1),
   join: ([self, parts]) => new text(isList(parts) ? parts.value.map(printed).join(own(self, 'join').value) : ''),

@@ -347,8 +347,8 @@ function createChain(model: Model, { sampling, infill }: SamplerOptions): Pointe
   if ((sampling.xtcProbability ?? 0) > 0) {
     add(native.sampler_init_xtc(sampling.xtcProbability ?? 0, sampling.xtcThreshold ?? 0.1, 1, seed))
   }
-  if (infill) add(native.sampler_init_infill(vocab))
   add(native.sampler_init_temp(sampling.temperature ?? DEFAULTS.temperature))
+  if (infill) add(native.sampler_init_infill(vocab))
   const temperature = sampling.temperature ?? DEFAULTS.temperature
   add(temperature <= 0 ? native.sampler_init_greedy() : native.sampler_init_dist(seed))
   return chain

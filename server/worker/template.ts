@@ -100,7 +100,8 @@ function chooseFormat(parts: Parts, capabilities: Capabilities): ChatFormat {
   }
   for (const format of FORMATS) {
     if (!format.detect(parts.source)) continue
-    if (!capabilities.toolCalls || readsBack(parts, capabilities, format)) return format
+    // A template that shows tools but forgets calls has them written as text, in a form that the format must know.
+    if (capabilities.toolCalls ? readsBack(parts, capabilities, format) : format.write !== undefined) return format
   }
   return FALLBACK
 }

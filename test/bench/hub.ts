@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { postJson } from './client.ts'
 import type { OpenLoopResult } from './open_loop.ts'
-import { type HubOptions, residentBytes, startHub } from './servers.ts'
+import { type HubOptions, residentBytes, startHub, waitForModels } from './servers.ts'
 import { percentile } from './statistics.ts'
 
 export type HubFigures = {
@@ -20,6 +20,7 @@ export type HubFigures = {
 export async function measureOverhead(options: HubOptions, rate: number, seconds: number): Promise<HubFigures> {
   const hub = await startHub({ ...options, worker: join(import.meta.dirname, 'fake_worker.ts') })
   try {
+    await waitForModels(hub)
     const loaded = await postJson(`${hub.url}/v1/models/load`, { model: hub.model })
     if (loaded.status !== 200) throw new Error(`the fake worker did not load: ${loaded.text}`)
     const { stdout } = await promisify(execFile)(

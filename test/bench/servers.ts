@@ -65,6 +65,11 @@ export async function startHub(options: HubOptions): Promise<Server & { pid: num
   return { name: 'hub', url, model: modelId(options.models[0] ?? ''), pid: child.pid ?? 0, stop }
 }
 
+/** Waits until the hub has read its folders. */
+export async function waitForModels(hub: Server): Promise<void> {
+  await until(() => getJson(`${hub.url}/v1/models/${encodeURIComponent(hub.model)}`))
+}
+
 /** A hub with its model loaded; `readyMs` counts from the start of the process. */
 export async function startReadyHub(options: HubOptions): Promise<Server> {
   const startedAt = performance.now()

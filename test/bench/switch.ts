@@ -1,6 +1,6 @@
 /** A model switch (unload A, load B, first token) against loading B alone, on one hub. */
 import { complete, postJson } from './client.ts'
-import { modelId, startHub } from './servers.ts'
+import { modelId, startHub, waitForModels } from './servers.ts'
 
 export type SwitchTimes = { aloneMs: number[]; switchMs: number[] }
 
@@ -24,6 +24,8 @@ export async function measureSwitch(
   }
   const times: SwitchTimes = { aloneMs: [], switchMs: [] }
   try {
+    await waitForModels(hub)
+    await waitForModels({ ...hub, model: b })
     // Round 0 reads both files into the page cache, so that neither way pays for the disk.
     for (let round = 0; round <= rounds; round++) {
       const alone = async (): Promise<void> => {

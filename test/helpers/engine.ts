@@ -2,8 +2,9 @@
 import { loadNative } from '../../server/native/llama.ts'
 import type { Generate, GenerateEvent, LoadOptions } from '../../server/wire/worker.ts'
 import { type Context, createContext, createTurns, type Turns } from '../../server/worker/context.ts'
-import { Engine, type Job } from '../../server/worker/engine.ts'
+import { Engine } from '../../server/worker/engine.ts'
 import { loadModel, type Model } from '../../server/worker/model.ts'
+import type { Job } from '../../server/worker/run.ts'
 import { plainParser } from '../../server/worker/text.ts'
 
 export const LOAD: LoadOptions = {

@@ -63,9 +63,18 @@ const TOOLS: Tool[] = [
 ]
 
 /** What stands around an assistant turn and is no part of the model's output. */
-const HEADS = ['<｜Assistant｜>', '<|turn>model\n']
+const HEADS = [
+  '<｜Assistant｜>',
+  '<|turn>model\n',
+  '<|im_start|>assistant\n',
+  '<|im_start|>assistant',
+  '<|START_OF_TURN_TOKEN|><|CHATBOT_TOKEN|>',
+  '<SPECIAL_11>Assistant\n',
+  '<|assistant|>',
+  ']~b]ai\n',
+]
 const ENDS =
-  /(?:<\|im_end\|>|<\|eot_id\|>|<end_of_turn>|<\|end\|>|<｜end▁of▁sentence｜>|<\/s>|<\|end_of_text\|>|<turn\|>|<\|tool_response>|<\|call\|>|<\|return\|>)\s*$/
+  /(?:<\|im_end\|>|<\|eot_id\|>|<end_of_turn>|<\|end\|>|<｜end▁of▁sentence｜>|<\/s>|<\|end_of_text\|>|<turn\|>|<\|tool_response>|<\|call\|>|<\|return\|>|<\|END_OF_TURN_TOKEN\|>|<SPECIAL_12>|<\/assistant>|\[e~\[|<sep>)\s*$/
 
 type Chat = Extract<Prompt, { type: 'chat' }>
 const chat = (messages: ChatMessage[], more: Partial<Chat> = {}): Chat => ({

@@ -94,7 +94,7 @@ test('a budget is shared fairly and used up (property)', () => {
       const granted = share(remaining, budget)
       const total = granted.reduce((sum, part) => sum + part, 0)
       const wanted = remaining.reduce((sum, part) => sum + part, 0)
-      granted.forEach((part, index) => assert.ok(part <= remaining[index]!))
+      for (const [index, part] of granted.entries()) assert.ok(part <= remaining[index]!)
       // Only what does not divide evenly may stay over.
       assert.ok(total <= budget && (total === wanted || budget - total < remaining.length))
     }),

@@ -7,12 +7,13 @@ import { hermes, plain } from './hermes.ts'
 import { kimi } from './kimi.ts'
 import { commandR7b, granite3, nemotron2 } from './lists.ts'
 import { llama3 } from './llama3.ts'
-import { mistral, mistralArgs } from './mistral.ts'
+import { mistral, mistralArgs, mistralId } from './mistral.ts'
 import { glm, minimax, qwen3Coder, seed } from './xml.ts'
 
 export const FORMATS: ChatFormat[] = [
   harmony,
   gemma4,
+  mistralId,
   mistralArgs,
   mistral,
   deepseekR1,

@@ -81,11 +81,12 @@ export function textFormat(options: TextFormat): ChatFormat {
         return answer
       }
       const open = (input: Parameters<State>[0], output: Parameters<State>[1]): State | undefined => {
-        const found = input.startsWith([reasoning.open])
+        // Some models say that they do not think by closing what they did not open.
+        const found = input.startsWith([reasoning.open, reasoning.close])
         if (found === undefined) return undefined
         if (found === false) return answer
         output.boundary()
-        return thoughts
+        return found === reasoning.open ? thoughts : answer
       }
       if (reading.start === 'content') return answer
       if (reading.start === 'either') return open
@@ -100,12 +101,23 @@ export function textFormat(options: TextFormat): ChatFormat {
     output(builder, parts, start) {
       const body = [parts.calls, parts.answer].filter(part => part !== undefined).join(' | ')
       if (start === 'content') return body
-      const rest = `${anyTextUntil(reasoning.close, builder)} ${literal(reasoning.close)} ${space(builder)}`
+      const rest = `${textUntil(reasoning.close, builder)} ${literal(reasoning.close)} ${space(builder)}`
       if (start === 'reasoning') return `${builder.rule('thoughts', rest)} (${body})`
       const thoughts = builder.rule('thoughts', `${literal(reasoning.open)} ${rest}`)
       return `(${space(builder)} ${thoughts})? (${body})`
     },
   }
+}
+
+const freeTexts = new WeakMap<GrammarBuilder, Map<string, string>>()
+
+/** Any text without `end`; its rules are written once per grammar. */
+export function textUntil(end: string, builder: GrammarBuilder): string {
+  const known = freeTexts.get(builder) ?? new Map<string, string>()
+  freeTexts.set(builder, known)
+  const body = known.get(end) ?? anyTextUntil(end, builder)
+  known.set(end, body)
+  return body
 }
 
 /** White space that a model may put between markers. */

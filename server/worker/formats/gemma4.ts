@@ -1,7 +1,7 @@
 /** Gemma 4: `<|tool_call>call:name{key:value}<tool_call|>`, texts between `<|"|>`, thoughts in a channel. */
 import type { JsonSchema } from '../../wire/worker.ts'
-import { anyTextUntil, type GrammarBuilder, literal } from '../grammar.ts'
-import { type ChatFormat, knows, perTool, type Reading, space, textFormat } from './format.ts'
+import { type GrammarBuilder, literal } from '../grammar.ts'
+import { type ChatFormat, knows, perTool, type Reading, space, textFormat, textUntil } from './format.ts'
 import { readClose } from './json_calls.ts'
 import type { State } from './parser.ts'
 import { escaped } from './xml_calls.ts'
@@ -185,7 +185,7 @@ function fields(builder: GrammarBuilder, schema: { [key: string]: unknown }, nam
 }
 
 function textRule(builder: GrammarBuilder): string {
-  const body = anyTextUntil(QUOTE, builder)
+  const body = textUntil(QUOTE, builder)
   return builder.rule('quoted', `${literal(QUOTE)} ${body} ${literal(QUOTE)}`)
 }
 

@@ -1,6 +1,6 @@
 /** gpt-oss: every message has a channel; analysis is reasoning, a message to `functions.name` is a call. */
-import { anyTextUntil, literal } from '../grammar.ts'
-import { argumentsOf, type ChatFormat, knows, perTool, type Reading } from './format.ts'
+import { literal } from '../grammar.ts'
+import { argumentsOf, type ChatFormat, knows, perTool, type Reading, textUntil } from './format.ts'
 import { readArguments } from './named_calls.ts'
 import type { State } from './parser.ts'
 
@@ -79,7 +79,7 @@ export const harmony: ChatFormat = {
     // A last message that is continued is in the final channel already.
     if (start === 'content') return answer ?? body
     const end = '<|end|>'
-    const rest = `${anyTextUntil(end, builder)} ${literal(`${end}<|start|>assistant`)}`
+    const rest = `${textUntil(end, builder)} ${literal(`${end}<|start|>assistant`)}`
     const thoughts = builder.rule('thoughts', `"<|channel|>analysis<|message|>" ${rest}`)
     return start === 'reasoning' ? `${rest} (${body})` : `${thoughts}? (${body})`
   },

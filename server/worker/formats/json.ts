@@ -100,7 +100,12 @@ export class JsonValue {
 }
 
 /** Names under which a call's object says what it is. */
-export type CallKeys = { name: string; arguments: string[]; id?: string }
+export type CallKeys = {
+  name: string
+  arguments: string[]
+  id?: string /** the id comes before the name */
+  idFirst?: boolean
+}
 
 /**
  * Reads one call written as a JSON object and gives it out while it comes.

@@ -74,11 +74,15 @@ export function readList(
 export function objectRule(builder: GrammarBuilder, tools: Tool[], keys: CallKeys): string {
   const gap = builder.rule('blank', '" "?')
   const key = (name: string) => `${literal(`${JSON.stringify(name)}:`)} ${gap}`
+  const id =
+    keys.idFirst === true && keys.id !== undefined
+      ? `${builder.rule('id', `${key(keys.id)} "\\"" [a-zA-Z0-9]{1,32} "\\"," ${gap}`)}? `
+      : ''
   return perTool(
     builder,
     tools,
     (tool, index) =>
-      `"{" ${gap} ${key(keys.name)} ${literal(JSON.stringify(tool.name))} "," ${gap} ${key(keys.arguments[0]!)} ` +
+      `"{" ${gap} ${id}${key(keys.name)} ${literal(JSON.stringify(tool.name))} "," ${gap} ${key(keys.arguments[0]!)} ` +
       `${argumentsOf(builder, tool, index)} ${gap} "}"`,
   )
 }

@@ -1,11 +1,12 @@
 /** Formats that write their calls as one JSON list between markers: Granite 3, Nemotron Nano 2, Command R7B. */
 import { type ChatFormat, knows, THINK, textFormat } from './format.ts'
+import type { CallKeys } from './json.ts'
 import { listRule, readList } from './json_calls.ts'
 
 function listFormat(
   name: string,
   marks: { open: string; close: string; reasoning?: ChatFormat['reasoning'] },
-  keys = { name: 'name', arguments: ['arguments', 'parameters'], id: 'id' },
+  keys: CallKeys = { name: 'name', arguments: ['arguments', 'parameters'], id: 'id' },
 ): ChatFormat {
   const { open, close } = marks
   return textFormat({
@@ -16,6 +17,12 @@ function listFormat(
     preserved: close === '' ? [] : [close],
     read: (opener, reading, back) => readList(keys, knows(reading), opener, close === '' ? [] : [close], back),
     calls: (builder, tools, parallel) => listRule(builder, tools, parallel, { open, close, keys }),
+    write: calls => {
+      const list = calls.map(
+        call => `{"${keys.name}": ${JSON.stringify(call.name)}, "${keys.arguments[0]}": ${call.arguments}}`,
+      )
+      return `${open}[${list.join(', ')}]${close}`
+    },
   })
 }
 
@@ -28,5 +35,5 @@ export const commandR7b: ChatFormat = listFormat(
     close: '<|END_ACTION|>',
     reasoning: { open: '<|START_THINKING|>', close: '<|END_THINKING|>' },
   },
-  { name: 'tool_name', arguments: ['parameters'], id: 'tool_call_id' },
+  { name: 'tool_name', arguments: ['parameters'], id: 'tool_call_id', idFirst: true },
 )

@@ -1,5 +1,6 @@
-/** Mistral's `[TOOL_CALLS]`: a list of objects (Nemo and others of its time), or name and arguments apart (Small 3.2, Devstral, Ministral 3). */
-import { type ChatFormat, knows, textFormat } from './format.ts'
+/** Mistral's `[TOOL_CALLS]`: a list of objects (Nemo and its time), or name and arguments apart (Devstral, Ministral 3), or an id between (Small 3.2). */
+import { literal } from '../grammar.ts'
+import { argumentsOf, type ChatFormat, knows, perTool, textFormat } from './format.ts'
 import { listRule, readList } from './json_calls.ts'
 import { namedRule, readNamed } from './named_calls.ts'
 
@@ -34,3 +35,18 @@ export const mistralArgs: ChatFormat = textFormat({
   calls: (builder, tools, parallel) =>
     namedRule(builder, tools, parallel, { before: OPEN, between: '[ARGS]', after: '' }),
 })
+
+export const mistralId: ChatFormat = {
+  ...mistralArgs,
+  name: 'mistral-id',
+  detect: source => mistralArgs.detect(source) && source.includes('[CALL_ID]'),
+  calls(builder, tools, parallel) {
+    const id = builder.rule('call-id', '"[CALL_ID]" [a-zA-Z0-9]{9}')
+    const one = perTool(
+      builder,
+      tools,
+      (tool, index) => `${literal(OPEN + tool.name)} ${id}? "[ARGS]" ${argumentsOf(builder, tool, index)}`,
+    )
+    return parallel ? `${one}+` : one
+  },
+}

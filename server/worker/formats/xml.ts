@@ -23,6 +23,7 @@ const QWEN: XmlCalls = {
   name: ['<function=', '>'],
   key: ['<parameter=', '>'],
   value: ['', '</parameter>'],
+  lines: true,
   nameClose: '</function>',
   close: '</tool_call>',
 }
@@ -47,6 +48,7 @@ export const minimax: ChatFormat = xmlFormat(
     name: ['<invoke name="', '">'],
     key: ['<parameter name="', '">'],
     value: ['', '</parameter>'],
+    lines: false,
     nameClose: '</invoke>',
     close: '</minimax:tool_call>',
   },
@@ -60,6 +62,7 @@ export const glm: ChatFormat = xmlFormat(
     name: ['', ''],
     key: ['<arg_key>', '</arg_key>'],
     value: ['<arg_value>', '</arg_value>'],
+    lines: false,
     nameClose: '',
     close: '</tool_call>',
   },

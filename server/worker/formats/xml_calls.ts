@@ -1,7 +1,7 @@
 /** Calls written as tags, one per argument: `<function=name><parameter=key>value</parameter></function>` and its relatives. */
 import type { JsonSchema, Tool } from '../../wire/worker.ts'
-import { anyTextUntil, type GrammarBuilder, literal } from '../grammar.ts'
-import { knows, perTool, type Reading, space } from './format.ts'
+import { type GrammarBuilder, literal } from '../grammar.ts'
+import { knows, perTool, type Reading, space, textUntil } from './format.ts'
 import type { State } from './parser.ts'
 
 export type XmlCalls = {
@@ -11,6 +11,8 @@ export type XmlCalls = {
   key: [before: string, after: string]
   /** Between the key and the value, where the value has a tag of its own. */
   value: [before: string, after: string]
+  /** Values stand on lines of their own: the line ends around them are the tags'. */
+  lines: boolean
   /** Closes the function inside the call; empty where there is no such tag. */
   nameClose: string
   close: string
@@ -82,12 +84,12 @@ export function readXml(tags: XmlCalls, reading: Reading, back: State): State {
     return (input, output) => {
       // The line end after the opening tag is the tag's.
       if (!begun) {
-        if (input.text === '' && !input.ended) return undefined
-        if (input.text.startsWith('\n')) input.skip(1)
+        if (tags.lines && input.text === '' && !input.ended) return undefined
+        if (tags.lines && input.text.startsWith('\n')) input.skip(1)
         begun = true
         output.arguments(type === 'text' ? `${start}"` : start)
       }
-      const { text, marker } = input.until([`\n${tags.value[1]}`, tags.value[1]])
+      const { text, marker } = input.until(tags.lines ? [`\n${tags.value[1]}`, tags.value[1]] : [tags.value[1]])
       if (type === 'text') output.arguments(escaped(text))
       else read += text
       if (marker === undefined) return undefined
@@ -156,15 +158,15 @@ export function xmlRule(builder: GrammarBuilder, tools: Tool[], parallel: boolea
     const required = Array.isArray(schema.required) ? schema.required : []
     const parts = Object.entries(propertiesOf(schema)).map(([key, property], at) => {
       const before = `${tags.key[0]}${key}${tags.key[1]}`
+      const line = tags.lines ? '\n' : ''
       const opening =
-        tags.value[0] === '' ? literal(`${before}\n`) : `${literal(before)} ${gap} ${literal(tags.value[0])}`
-      const closing = tags.value[0] === '' ? literal(`\n${tags.value[1]}`) : literal(tags.value[1])
-      const end = tags.value[0] === '' ? `\n${tags.value[1]}` : tags.value[1]
+        tags.value[0] === '' ? literal(before + line) : `${literal(before)} ${gap} ${literal(tags.value[0] + line)}`
+      const end = line + tags.value[1]
       const body = valueBody(builder, schema, key, property, `value-${index}-${at}`, end)
-      const part = builder.rule(`parameter-${index}-${at}`, `${opening} ${body} ${closing} ${gap}`)
+      const part = builder.rule(`parameter-${index}-${at}`, `${opening} ${body} ${literal(end)} ${gap}`)
       return required.includes(key) ? part : `${part}?`
     })
-    const nameEnd = tags.name[1] === '' ? '"\\n"' : literal(tags.name[1])
+    const nameEnd = tags.name[1] === '' ? '"\\n"?' : literal(tags.name[1])
     const nameClose = tags.nameClose === '' ? '' : `${literal(tags.nameClose)} ${gap} `
     return (
       `${literal(tags.open)} ${gap} ${literal(tags.name[0] + tool.name)} ${nameEnd} ${gap} ${parts.join(' ')} ` +
@@ -188,7 +190,7 @@ function valueBody(
     return `(${listed.map(item => literal(typeof item === 'string' ? item : JSON.stringify(item))).join(' | ')})`
   }
   const type = typeOf(schema, key)
-  const text = anyTextUntil(end, builder)
+  const text = textUntil(end, builder)
   if (type === 'text' || (type === 'nullable' && text !== '')) return text
   const types = typeof property === 'object' ? [property.type].flat() : []
   // Definitions of the whole schema travel with the part, which may refer to them.

@@ -2,7 +2,6 @@
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
 import OpenAI from 'openai'
-import { coreRoutes } from '../../server/http/all.ts'
 import { responsesRoutes } from '../../server/http/responses.ts'
 import { toMessages } from '../../server/http/responses_request.ts'
 import type { Database } from '../../server/storage/database.ts'
@@ -22,7 +21,7 @@ async function setup(context: TestContext, options: FakeOptions = {}): Promise<S
   const models = fakeModels(options)
   const hub = await testHub(context, {
     models,
-    routes: deps => [...coreRoutes(deps), ...responsesRoutes({ ...deps, db })].filter(unique),
+    routes: deps => responsesRoutes({ ...deps, db }),
   })
   context.after(() => db.close())
   const post = async (body: object): Promise<ResponseOut> => {
@@ -32,15 +31,6 @@ async function setup(context: TestContext, options: FakeOptions = {}): Promise<S
     return ResponseOut.parse(answer.json)
   }
   return { hub, models, db, post }
-}
-
-/** Keeps one route per method and path. */
-function unique(
-  one: { method: string; path: string },
-  index: number,
-  all: { method: string; path: string }[],
-): boolean {
-  return all.findIndex(other => other.method === one.method && other.path === one.path) === index
 }
 
 function conforms(schema: string, value: unknown): void {
@@ -260,7 +250,11 @@ test('a client that leaves stops the generation, and nothing is stored', async c
   const reached = Promise.withResolvers<void>()
   let steps = 0
   const { hub, models, db } = await setup(context, {
-    gate: () => (++steps < 3 ? Promise.resolve() : (reached.resolve(), new Promise(() => {}))),
+    gate: () => {
+      if (++steps < 3) return Promise.resolve()
+      reached.resolve()
+      return new Promise(() => {})
+    },
   })
   const leave = new AbortController()
   const answer = await fetch(`${hub.url}/v1/responses`, {
@@ -439,24 +433,28 @@ const REFUSED: [body: object, param: string, words: RegExp][] = [
   [{ input: [] }, 'input', /empty/],
   [
     { input: [{ role: 'user', content: [{ type: 'input_image', image_url: 'x' }] }] },
-    'input.0.content.0',
+    'input.0.content.0.type',
     /input_image/,
   ],
-  [{ input: [{ role: 'user', content: [{ type: 'input_file', file_id: 'x' }] }] }, 'input.0.content.0', /input_file/],
-  [{ input: [{ role: 'tool', content: 'x' }] }, 'input.0', /Unknown role 'tool'/],
-  [{ input: [{ type: 'web_search_call', id: 'x' }] }, 'input.0', /'web_search_call' are not supported/],
-  [{ input: [{ type: 'item_reference', id: 'x' }] }, 'input.0', /'item_reference' are not supported/],
+  [
+    { input: [{ role: 'user', content: [{ type: 'input_file', file_id: 'x' }] }] },
+    'input.0.content.0.type',
+    /input_file/,
+  ],
+  [{ input: [{ role: 'tool', content: 'x' }] }, 'input.0.role', /Unknown role 'tool'/],
+  [{ input: [{ type: 'web_search_call', id: 'x' }] }, 'input.0.type', /'web_search_call' are not supported/],
+  [{ input: [{ type: 'item_reference', id: 'x' }] }, 'input.0.type', /'item_reference' are not supported/],
   [
     { input: [{ type: 'function_call_output', call_id: 'c', output: 'x' }] },
     'input.0.call_id',
     /answers no function call/,
   ],
   [{ input: [{ role: 'user', content: 'x', name: 'y' }] }, 'input.0.name', /Unknown parameter/],
-  [{ tools: [{ type: 'web_search' }] }, 'tools.0', /'web_search' are not supported/],
+  [{ tools: [{ type: 'web_search' }] }, 'tools.0.type', /'web_search' are not supported/],
   [{ tools: [weather, weather] }, 'tools.1.name', /Two tools/],
   [{ tool_choice: 'required' }, 'tool_choice', /needs tools/],
   [{ tool_choice: { type: 'function', name: 'f' } }, 'tool_choice.name', /not among the tools/],
-  [{ tool_choice: { type: 'file_search' } }, 'tool_choice', /'file_search' is not supported/],
+  [{ tool_choice: { type: 'file_search' } }, 'tool_choice.type', /'file_search' is not supported/],
   [{ truncation: 'auto' }, 'truncation', /'disabled'/],
   [{ background: true }, 'background', /not supported/],
   [{ service_tier: 'flex' }, 'service_tier', /./],
@@ -469,7 +467,7 @@ const REFUSED: [body: object, param: string, words: RegExp][] = [
   [{ stream_options: {} }, 'stream_options', /stream: true/],
   [{ reasoning: { summary: 'detailed' } }, 'reasoning.summary', /only summary/],
   [{ text: { verbosity: 'low' } }, 'text.verbosity', /only verbosity/],
-  [{ text: { format: { type: 'xml' } } }, 'text.format', /Unknown text format 'xml'/],
+  [{ text: { format: { type: 'xml' } } }, 'text.format.type', /Unknown text format 'xml'/],
   [{ previous_response_id: 'resp_none' }, 'previous_response_id', /no stored response/],
   [{ temperature: 3 }, 'temperature', /./],
   [{ grammar: 'root ::= "a"', text: { format: { type: 'json_object' } } }, 'grammar', /exclude/],

@@ -26,7 +26,8 @@ const LEVEL: { [room: string]: number } = {
   'server/lsp': 5,
   'server/cli': 5,
   'server/hub.ts': 6,
-  'server/main.ts': 7,
+  'server/commands.ts': 7,
+  'server/main.ts': 8,
 }
 /** Programs that are started by path: they share wire, lib and native only. */
 const PROGRAMS = ['server/worker', 'server/trainer']

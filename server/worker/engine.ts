@@ -26,7 +26,7 @@ import { commonPrefix, place, type SlotView, share } from './slots.ts'
 const CHUNK_MS = { beside: 250, alone: 1000 }
 /** Chunk in tokens until the speed is known. */
 const FIRST_CHUNK = 128
-const LEAST_CHUNK = 16
+const LEAST_CHUNK = 64
 /** Decode steps that one set of adapters gets before another takes its turn. */
 const ADAPTER_STEPS = 8
 /** Restoring KV from RAM costs a copy; it must save at least so many tokens. */

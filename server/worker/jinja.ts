@@ -97,7 +97,6 @@ const SOFT: { [filterName: string]: string } = {
   reverse: 'soft_list',
   map: 'soft_list',
   items: 'soft_mapping',
-  dictsort: 'soft_mapping',
 }
 
 /** Points calls of Python methods, some filters, `for` and `~` at the functions below. */
@@ -105,6 +104,13 @@ function rewrite(node: Node): void {
   for (const [field, child] of Object.entries(node)) if (field !== 'loopvar' && field !== 'assignee') visit(child)
   // The library cannot unpack a tuple inside a list; nothing in a template tells the two apart.
   if (node.type === 'TupleLiteral') node.type = 'ArrayLiteral'
+  if (node.type === 'ObjectLiteral') {
+    // The library's mappings have keys of text only.
+    for (const key of (node.value as Map<Node, Node>).keys()) {
+      if (key.type === 'IntegerLiteral') become(key, { type: 'StringLiteral', value: String(key.value) })
+    }
+    return
+  }
   if (node.type === 'For') {
     const over = node.iterable as Node
     if (over.type === 'SelectExpression') over.lhs = call(ITERATE, [over.lhs as Node])
@@ -133,8 +139,8 @@ function rewrite(node: Node): void {
     const how = node.filter as Node
     const name = (how.type === 'Identifier' ? how.value : (how.callee as Node).value) as string
     const args = how.type === 'Identifier' ? [] : (how.args as Node[])
-    const byAttribute = name === 'map' && args[0]?.type !== 'StringLiteral'
-    if (Object.hasOwn(FILTERS, name) && !byAttribute) {
+    const own = name === 'map' ? args[0]?.type === 'StringLiteral' : name !== 'dictsort' || args.length === 0
+    if (Object.hasOwn(FILTERS, name) && own) {
       become(node, call(filter(name), [node.operand as Node, ...args]))
       return
     }
@@ -267,6 +273,15 @@ const FILTERS: { [name: string]: Native } = {
     value === undefined || isUndefined(value) || value.type === 'NullValue' ? new list([]) : value,
   soft_mapping: ([value]) => (value === undefined || isUndefined(value) ? new mapping(new Map()) : value),
   string: ([value]) => new text(printed(value)),
+  dictsort: ([value]) => {
+    const items = [...entries(value, 'dictsort')]
+    // Keys that were numbers before they became text are numbers again.
+    if (items.length > 0 && items.every(([key]) => /^-?\d+$/.test(key))) {
+      const numbers = items.map(([key, item]) => [Number(key), item] as const).sort(([a], [b]) => a - b)
+      return new list(numbers.map(([key, item]) => new list([new integer(key), item])))
+    }
+    return pairs(new Map(items.sort(([a], [b]) => (a.toLowerCase() < b.toLowerCase() ? -1 : 1))))
+  },
   list: ([value]) => {
     if (isMapping(value)) return new list([...value.value.keys()].map(key => new text(key)))
     return isList(value) ? value : iterate(value === undefined ? [] : [value])

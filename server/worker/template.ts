@@ -178,7 +178,7 @@ function render(parts: Parts, capabilities: Capabilities, format: ChatFormat, in
     stops: format.stops,
     preserved: [...new Set([...format.preserved, format.reasoning.open, format.reasoning.close])],
     ...(grammar !== undefined && { grammar }),
-    createParser: () => createParser(format.start({ start: reading, tools: callable })),
+    createParser: () => createParser(format.start({ start: reading, tools: callable }), format.idLength),
   }
 }
 

@@ -58,14 +58,16 @@ export function readList(
     return back
   }
   return (input, output) => {
-    const found = input.startsWith(['[', '{'])
+    const found = input.peek(['[', '{'])
     if (found === undefined) return undefined
-    if (found === '[') return readObject(keys, accept, `${opener}[`, more, back)
     if (found === false) {
       output.content(opener)
       return back
     }
-    input.unread('{')
+    if (found === '[') {
+      input.startsWith(['['])
+      return readObject(keys, accept, `${opener}[`, more, back)
+    }
     return readObject(keys, accept, opener, more, back)
   }
 }

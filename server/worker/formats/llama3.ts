@@ -10,10 +10,10 @@ const KEYS = { name: 'name', arguments: ['parameters', 'arguments'], id: 'id' }
 const more =
   (reading: Reading, back: State): State =>
   input => {
-    const found = input.startsWith([';', '{'])
+    const found = input.peek([';', '{'])
     if (found === undefined) return undefined
     if (found === false) return back
-    if (found === '{') input.unread('{')
+    if (found === ';') input.startsWith([';'])
     return readObject(KEYS, knows(reading), found === ';' ? ';' : '', more(reading, back), back)
   }
 
@@ -24,10 +24,9 @@ export const llama3: ChatFormat = textFormat({
   preserved: [],
   triggers: ['(<\\|python_tag\\|>)$', '^[ \\n\\r\\t]{0,8}(\\{[ \\n\\r\\t]{0,8}"name" ?: ?"?)$'],
   bare: (reading, back) => input => {
-    const found = input.startsWith(['{'])
+    const found = input.peek(['{'])
     if (found === undefined) return undefined
     if (found === false) return back
-    input.unread('{')
     return readObject(KEYS, knows(reading), '', more(reading, back), back)
   },
   read: (opener, reading, back) => readObject(KEYS, knows(reading), opener, more(reading, back), back),

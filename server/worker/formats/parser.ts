@@ -54,19 +54,20 @@ export class Input {
     return { text }
   }
 
-  /**
-   * Whether the unread text begins with one of the markers, white space before it aside. `undefined`: too early to say.
-   * A marker that is found is read together with that space.
-   */
-  startsWith(markers: string[]): string | false | undefined {
+  /** The marker that the unread text begins with, white space before it aside. `undefined`: too early to say. */
+  peek(markers: string[]): string | false | undefined {
     const bare = this.#text.trimStart()
     const found = markers.find(marker => bare.startsWith(marker))
-    if (found !== undefined) {
-      this.skip(this.#text.length - bare.length + found.length)
-      return found
-    }
+    if (found !== undefined) return found
     if (this.ended) return false
     return markers.some(marker => marker.startsWith(bare)) ? undefined : false
+  }
+
+  /** The same; a marker that is found is read together with the space before it. */
+  startsWith(markers: string[]): string | false | undefined {
+    const found = this.peek(markers)
+    if (typeof found === 'string') this.skip(this.#text.length - this.#text.trimStart().length + found.length)
+    return found
   }
 }
 
@@ -88,6 +89,11 @@ export class Output {
   #spaceOf: 'content' | 'reasoning' = 'content'
   /** White space at the beginning of what comes next is dropped (it belongs to the marker before it). */
   #trimStart = false
+  #makeId: () => string
+
+  constructor(makeId: () => string) {
+    this.#makeId = makeId
+  }
 
   content(text: string): void {
     this.#part('content', text)
@@ -103,7 +109,7 @@ export class Output {
     this.#trimStart = true
   }
 
-  startCall(name: string, id: string = makeId()): void {
+  startCall(name: string, id: string = this.#makeId()): void {
     this.boundary()
     this.#delta.toolCalls.push({ index: this.#calls++, id, name, arguments: '' })
     this.#open = true
@@ -150,9 +156,10 @@ export class Output {
   }
 }
 
-export function createParser(start: State): ChatParser {
+/** `idLength`: calls get ids of so many letters and digits; absent: `call_` and 24 of them. */
+export function createParser(start: State, idLength?: number): ChatParser {
   const input = new Input()
-  const output = new Output()
+  const output = new Output(() => (idLength === undefined ? makeId('call_', 24) : makeId('', idLength)))
   let state = start
   const run = () => {
     for (;;) {
@@ -180,8 +187,7 @@ export function createParser(start: State): ChatParser {
 
 const LETTERS = 'abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789'
 
-/** An id for a call: `call_` and 24 letters or digits. */
-export function makeId(prefix = 'call_', length = 24): string {
+function makeId(prefix: string, length: number): string {
   let id = prefix
   for (let index = 0; index < length; index++) id += LETTERS[randomInt(LETTERS.length)]
   return id

@@ -22,8 +22,10 @@ export type XmlCalls = {
 export function readXml(tags: XmlCalls, reading: Reading, back: State): State {
   const accept = knows(reading)
   const close: State = (input, output) => {
-    const found = input.startsWith([tags.close])
+    // MiniMax writes all functions between one pair of tags.
+    const found = input.startsWith(tags.name[0] === '' ? [tags.close] : [tags.close, tags.name[0]])
     if (found === undefined) return undefined
+    if (found === tags.name[0]) return title(found)
     output.boundary()
     return back
   }

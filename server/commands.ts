@@ -1,0 +1,214 @@
+/** The command line: `ai-hub serve | models | chat | doctor | help | version`, each wired to what it needs. */
+import { statfs } from 'node:fs/promises'
+import { join } from 'node:path'
+import { fetchModels } from './cli/api.ts'
+import { type Command, helpText, parseCommandLine, UsageError } from './cli/args.ts'
+import { runChat } from './cli/chat.ts'
+import { runDoctor } from './cli/doctor.ts'
+import { type ModelRow, printModels, rowOfFile, rowOfListed } from './cli/models.ts'
+import { terminalOf } from './cli/terminal.ts'
+import { type Hub, PROBE_SCRIPT, startHub, VERSION } from './hub.ts'
+import { HubError } from './lib/error.ts'
+import { findGpus } from './lib/gpu.ts'
+import { ensureHome, findHub, resolveHome } from './lib/home.ts'
+import { silentLog } from './lib/log.ts'
+import { physicalCores, readMemory } from './lib/memory.ts'
+import { findPortHolder, isPortFree } from './lib/port.ts'
+import { probeDevices } from './models/devices.ts'
+import { createRegistry } from './models/registry.ts'
+import { openDatabase } from './storage/db.ts'
+import { readSettings } from './storage/settings.ts'
+import type { ModelFile } from './wire/model.ts'
+import { resolveSettings } from './wire/settings.ts'
+
+// `ai-hub models | head` closes the pipe early; that is no fault.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1))
+
+const out = terminalOf(process.stdout)
+const err = terminalOf(process.stderr)
+
+try {
+  process.exitCode = await run(parseCommandLine(process.argv.slice(2)))
+} catch (thrown) {
+  if (thrown instanceof UsageError) {
+    err.write(`${thrown.message}\n`)
+    process.exitCode = 2
+  } else if (thrown instanceof HubError && thrown.code !== 'internal') {
+    err.write(`${thrown.message}\n`)
+    process.exitCode = 1
+  } else {
+    throw thrown
+  }
+}
+
+async function run(command: Command): Promise<number> {
+  switch (command.name) {
+    case 'help':
+      out.write(helpText(VERSION, command.topic))
+      return 0
+    case 'version':
+      out.write(`${VERSION}\n`)
+      return 0
+    case 'serve':
+      return serve(homeOf(command.home), command.settings)
+    case 'models':
+      return models(homeOf(command.home), command.json)
+    case 'chat':
+      return chat(homeOf(command.home), command)
+    case 'doctor':
+      return doctor(homeOf(command.home), command.json)
+  }
+}
+
+function homeOf(home: string | undefined): string {
+  return resolveHome({ home, env: process.env })
+}
+
+async function serve(home: string, settings: { [name: string]: string }): Promise<number> {
+  const hub = await startHub({ home, commandLine: settings, env: process.env })
+  await hub.ready.catch(() => undefined)
+  out.write(welcome(hub))
+  await untilStopped()
+  err.write('Closing. Press Ctrl+C again to end at once.\n')
+  process.once('SIGINT', () => process.exit(130))
+  await hub.close()
+  return 0
+}
+
+function welcome(hub: Hub): string {
+  const files = hub.registry.list()
+  const usable = files.filter(file => file.status === 'ok')
+  const broken = files.length - usable.length
+  const lines = [
+    '',
+    `AI Backend Hub ${VERSION} is ready.`,
+    '',
+    `  OpenAI API   ${hub.url}/v1`,
+    `  API pages    ${hub.url}/docs`,
+    `  Health       ${hub.url}/health`,
+    `  Models       ${usable.length === 0 ? 'none yet' : usable.map(file => file.id).join(', ')}${broken > 0 ? ` (${broken} broken: see ai-hub doctor)` : ''}`,
+    '',
+  ]
+  if (usable.length === 0)
+    lines.push(
+      `Put a GGUF file into ${join(hub.home, 'local_models', 'chat_models')}: it is listed within a second.`,
+      '',
+    )
+  lines.push('Press Ctrl+C to stop.', '')
+  return lines.join('\n')
+}
+
+/** Ctrl+C, a polite kill, or on Windows the closing of the console. */
+function untilStopped(): Promise<void> {
+  return new Promise(resolve => {
+    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => resolve())
+  })
+}
+
+async function models(home: string, json: boolean): Promise<number> {
+  return printModels(
+    {
+      home,
+      terminal: out,
+      async fromHub(): Promise<ModelRow[] | undefined> {
+        const hub = await findHub(home)
+        return hub === undefined ? undefined : (await fetchModels(hub.url)).map(rowOfListed)
+      },
+      fromFolders: async () => (await readFolders(home)).map(rowOfFile),
+    },
+    { json },
+  )
+}
+
+async function chat(home: string, command: Extract<Command, { name: 'chat' }>): Promise<number> {
+  const { model, system, question } = command
+  return runChat(
+    {
+      findHub: () => findHub(home),
+      async startHub() {
+        const hub = await startHub({ home, commandLine: { port: '0' }, env: process.env, logSinks: [] })
+        await hub.ready
+        return hub
+      },
+      input: process.stdin,
+      output: process.stdout,
+      terminal: out,
+      notes: err,
+    },
+    {
+      ...(model !== undefined && { model }),
+      ...(system !== undefined && { system }),
+      ...(question !== undefined && { question }),
+    },
+  )
+}
+
+async function doctor(home: string, json: boolean): Promise<number> {
+  const database = join(home, 'hub.db')
+  const { host, port } = resolveSettings({ environment: process.env, stored: storedSettings(database) }).settings
+  return runDoctor(
+    {
+      version: VERSION,
+      home,
+      nodeVersion: process.version,
+      platform: process.platform,
+      arch: process.arch,
+      host,
+      port,
+      findHub: () => findHub(home),
+      portHolder: async () =>
+        (await isPortFree(host, port)) ? undefined : ((await findPortHolder(port)) ?? 'unknown'),
+      memory: () => readMemory(),
+      physicalCores: () => physicalCores(),
+      gpus: () => findGpus(),
+      probe: async () =>
+        (await probeDevices(PROBE_SCRIPT)).map(report => {
+          const device = report.devices.find(each => (report.device === 'cpu') === (each.kind === 'cpu'))
+          return {
+            device: report.device,
+            variant: report.library,
+            works: report.works,
+            ...(report.reason !== undefined && { reason: report.reason }),
+            ...(device !== undefined && {
+              name: device.description,
+              freeBytes: device.freeBytes,
+              totalBytes: device.totalBytes,
+            }),
+          }
+        }),
+      listModels: () => readFolders(home),
+      checkHome: async () => ensureHome(home),
+      checkDatabase: async () => openDatabase(database).close(),
+      async freeDisk() {
+        const disk = await statfs(home)
+        return disk.bavail * disk.bsize
+      },
+    },
+    out,
+    { json },
+  )
+}
+
+async function readFolders(home: string): Promise<ModelFile[]> {
+  const registry = createRegistry({ folder: join(home, 'local_models'), log: silentLog })
+  try {
+    await registry.start()
+    return registry.list()
+  } finally {
+    await registry.close()
+  }
+}
+
+/** What was changed at run time; a database that cannot be opened is a finding of its own. */
+function storedSettings(path: string): { [name: string]: unknown } {
+  try {
+    const db = openDatabase(path)
+    try {
+      return readSettings(db)
+    } finally {
+      db.close()
+    }
+  } catch {
+    return {}
+  }
+}

@@ -1,0 +1,63 @@
+/** What the WebSocket /v1/events says: one JSON object per message, told apart by `type`. It only speaks; it takes no messages. */
+import * as z from 'zod'
+import { ModelFolder, ModelState } from './model.ts'
+
+/** A model in a few words; GET /v1/models/status says more. */
+export const ModelBrief = z.object({
+  id: z.string(),
+  folder: ModelFolder,
+  bytes: z.number(),
+  state: ModelState,
+  progress: z.number().optional().describe('0 to 1 while loading'),
+  error: z.string().optional(),
+  in_use: z.int(),
+})
+export type ModelBrief = z.infer<typeof ModelBrief>
+
+/** Load of the machine and of the resident models. Bytes are bytes. */
+export const SystemLoad = z.object({
+  at_ms: z.number().describe('Unix milliseconds'),
+  cpu: z.number().describe('part of all cores that was busy since the last event, 0 to 1'),
+  memory: z.object({ total_bytes: z.number(), available_bytes: z.number(), hub_rss_bytes: z.number() }),
+  queue: z.object({ running: z.int(), waiting: z.int() }),
+  models: z.array(
+    z.object({
+      id: z.string(),
+      busy: z.int(),
+      queued: z.int(),
+      memory_bytes: z.number(),
+      device_bytes: z.number(),
+      kv_used_tokens: z.int(),
+      kv_total_tokens: z.int(),
+      decoded_tokens: z.number().describe('since it was loaded'),
+    }),
+  ),
+})
+export type SystemLoad = z.infer<typeof SystemLoad>
+
+export const HubEvent = z.discriminatedUnion('type', [
+  /** The first message of every connection. */
+  z.object({
+    type: z.literal('hello'),
+    version: z.string(),
+    started_at: z.number().describe('Unix milliseconds'),
+    models: z.array(ModelBrief),
+  }),
+  z.object({ type: z.literal('model.state'), model: ModelBrief }),
+  z.object({ type: z.literal('model.progress'), id: z.string(), fraction: z.number().describe('0 to 1') }),
+  /** Files came or went; the list is the new one. */
+  z.object({ type: z.literal('models.changed'), models: z.array(ModelBrief) }),
+  /** Every two seconds. */
+  z.object({ type: z.literal('system.load'), load: SystemLoad }),
+])
+export type HubEvent = z.infer<typeof HubEvent>
+
+/** Close codes of this socket, beside the protocol's own. */
+export const EVENTS_CLOSE = {
+  /** The hub ends. */
+  going_away: 1001,
+  /** The client sent a message. */
+  only_speaks: 1003,
+  /** The client reads more slowly than events come; connect again for a fresh hello. */
+  too_slow: 4001,
+} as const

@@ -179,7 +179,10 @@ export function runAsync<A extends unknown[], R>(
   })
 }
 
-function checkRelease(functions: LlamaFunctions): void {
+/** @throws HubError internal when the release is not a known one or a struct has another layout than structs.ts says */
+export function checkRelease(
+  functions: Pick<LlamaFunctions, 'version' | 'model_default_params' | 'context_default_params'>,
+): void {
   const problems: string[] = []
   const version = functions.version()
   if (!PINNED.test(version)) problems.push(`release ${version}`)

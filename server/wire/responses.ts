@@ -44,7 +44,7 @@ const AssistantContent = z.union(
   { error: contentError },
 )
 const messageFields = {
-  type: z.literal('message'),
+  type: z.literal('message').default('message'),
   id: Id.nullish(),
   status: Status.nullish(),
   phase: refused("'phase' is not supported."),
@@ -93,21 +93,13 @@ const ReasoningIn = z.strictObject({
   status: Status.nullish(),
 })
 
-/** A message may leave its type out. */
-function withType(item: unknown): unknown {
-  if (typeof item !== 'object' || item === null || Array.isArray(item) || 'type' in item) return item
-  return 'role' in item ? { type: 'message', ...item } : item
-}
-const InputItem = z.preprocess(
-  withType,
-  z.discriminatedUnion('type', [MessageIn, FunctionCallIn, FunctionOutputIn, ReasoningIn], {
-    error: unknown(
-      'type',
-      type =>
-        `Input items of type '${type}' are not supported; use 'message', 'function_call', 'function_call_output' or 'reasoning'.`,
-    ),
-  }),
-)
+const InputItem = z.discriminatedUnion('type', [MessageIn, FunctionCallIn, FunctionOutputIn, ReasoningIn], {
+  error: unknown(
+    'type',
+    type =>
+      `Input items of type '${type}' are not supported; use 'message', 'function_call', 'function_call_output' or 'reasoning'.`,
+  ),
+})
 export type InputItem = z.output<typeof InputItem>
 
 const FunctionTool = z.strictObject({

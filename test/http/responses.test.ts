@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
 import OpenAI from 'openai'
+import { openApi } from '../../server/http/openapi.ts'
 import { responsesRoutes } from '../../server/http/responses.ts'
 import { toMessages } from '../../server/http/responses_request.ts'
 import type { Database } from '../../server/storage/database.ts'
@@ -505,4 +506,19 @@ test('the openai package creates, streams, retrieves, lists and deletes', async 
   assert.equal(items.data.length, 1)
   await openai.responses.delete(final.id)
   await assert.rejects(openai.responses.retrieve(final.id), { status: 404 })
+})
+
+test('the OpenAPI document tells the request and its stream', async context => {
+  const { models, db } = await setup(context)
+  const document = JSON.stringify(
+    openApi({ routes: responsesRoutes({ models, defaultModel: () => undefined, db }), version: '1' }),
+  )
+  for (const word of [
+    '"/v1/responses"',
+    '"/v1/responses/{id}/input_items"',
+    'function_call_output',
+    'text/event-stream',
+  ]) {
+    assert.ok(document.includes(word), word)
+  }
 })

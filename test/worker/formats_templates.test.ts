@@ -72,9 +72,10 @@ const HEADS = [
   '<SPECIAL_11>Assistant\n',
   '<|assistant|>',
   ']~b]ai\n',
+  '<seed:bos>assistant\n',
 ]
 const ENDS =
-  /(?:<\|im_end\|>|<\|eot_id\|>|<end_of_turn>|<\|end\|>|<｜end▁of▁sentence｜>|<\/s>|<\|end_of_text\|>|<turn\|>|<\|tool_response>|<\|call\|>|<\|return\|>|<\|END_OF_TURN_TOKEN\|>|<SPECIAL_12>|<\/assistant>|\[e~\[|<sep>)\s*$/
+  /(?:<\|im_end\|>|<\|eot_id\|>|<end_of_turn>|<\|end\|>|<｜end▁of▁sentence｜>|<\/s>|<\|end_of_text\|>|<turn\|>|<\|tool_response>|<\|call\|>|<\|return\|>|<\|END_OF_TURN_TOKEN\|>|<SPECIAL_12>|<\/assistant>|\[e~\[|<sep>|<seed:eos>)\s*$/
 
 type Chat = Extract<Prompt, { type: 'chat' }>
 const chat = (messages: ChatMessage[], more: Partial<Chat> = {}): Chat => ({

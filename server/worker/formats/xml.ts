@@ -36,7 +36,7 @@ export const qwen3Coder: ChatFormat = xmlFormat(
 
 export const seed: ChatFormat = xmlFormat(
   'seed-oss',
-  { ...QWEN, open: '<seed:tool_call>', close: '</seed:tool_call>' },
+  { ...QWEN, lines: false, open: '<seed:tool_call>', close: '</seed:tool_call>' },
   source => source.includes('<seed:tool_call>'),
   { open: '<seed:think>', close: '</seed:think>' },
 )

@@ -4,7 +4,10 @@ import { createRequire } from 'node:module'
 import { availableParallelism, cpus } from 'node:os'
 import { join, resolve } from 'node:path'
 import { coreRoutes } from './http/all.ts'
+import { createEvents, type Events, toBrief, toEvent } from './http/events.ts'
+import { createLoadReader } from './http/events_load.ts'
 import type { EndpointDeps, Purpose } from './http/generate.ts'
+import { responsesRoutes } from './http/responses.ts'
 import { createServer, type Server } from './http/server.ts'
 import { settingsRoutes } from './http/settings.ts'
 import { HubError } from './lib/error.ts'
@@ -86,6 +89,7 @@ export async function startHub(options: HubOptions): Promise<Hub> {
     closers.push(() => registry.close())
     const workerLog = log.child('worker')
     const script = options.workerScript ?? options.env.AI_HUB_WORKER ?? WORKER_SCRIPT
+    let events: Events | undefined
     const models = new Scheduler({
       registry,
       start: (load, report) => WorkerProcess.start({ script, log: workerLog }, load, report),
@@ -100,12 +104,28 @@ export async function startHub(options: HubOptions): Promise<Hub> {
           { ...rates(speeds), loadMs: info.loadMs, residentBytes: info.memoryBytes, deviceBytes: info.deviceBytes },
           Date.now(),
         ),
-      changed: status => logState(log, status),
+      changed(status) {
+        logState(log, status)
+        events?.publish(toEvent(status))
+      },
       log: log.child('models'),
       now: Date.now,
     })
     closers.push(() => models.close())
 
+    events = createEvents({
+      version: VERSION,
+      startedAt,
+      models: () => models.list(),
+      load: createLoadReader({
+        models: () => models.list(),
+        refresh: () => models.refresh(),
+        memory: () => readMemory(),
+        now: Date.now,
+      }),
+      log: log.child('events'),
+    })
+    const { upgrade, publish, close: closeEvents } = events
     const endpoints: EndpointDeps = { models, defaultModel: purpose => defaultModel(models, purpose) }
     const server = createServer({
       routes: [
@@ -115,6 +135,7 @@ export async function startHub(options: HubOptions): Promise<Hub> {
           startedAt,
           systemStatus: () => systemStatus(models, registry, startedAt, cores),
         }),
+        ...responsesRoutes({ ...endpoints, db }),
         ...settingsRoutes({
           db,
           sources,
@@ -128,11 +149,18 @@ export async function startHub(options: HubOptions): Promise<Hub> {
       log: log.child('http'),
       version: VERSION,
       allowedOrigins: () => settings.allowedOrigins,
+      upgrade,
     })
-    closers.push(() => server.close())
+    closers.push(
+      () => server.close(),
+      () => closeEvents(),
+    )
     const { url } = await listen(server, settings.host, settings.port)
     closers.push(await claimHub(home, { pid: process.pid, url, version: VERSION, startedAt }))
-    registry.onChange(() => void models.dropRemoved())
+    registry.onChange(() => {
+      publish({ type: 'models.changed', models: models.list().map(toBrief) })
+      void models.dropRemoved()
+    })
     // The door is open while the folders are still being read: /health must not wait for a slow disk.
     const ready = registry.start()
     ready.catch(thrown => log.error('the model folders cannot be read', { reason: HubError.from(thrown).message }))

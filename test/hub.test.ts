@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { connect } from 'node:net'
 import { after, before, describe, test } from 'node:test'
 import OpenAI from 'openai'
+import { startHub } from '../server/hub.ts'
 import { needsModels } from './helpers/models.ts'
 import { RANDOM_CHAT, type RealHub, realHub } from './helpers/real_hub.ts'
 
@@ -73,6 +74,29 @@ describe('a model of random weights with tools, FIM and a byte vocabulary', () =
       assert.ok(call.type === 'function' && call.function.name === 'get_weather')
       checkWeather(call.function.arguments)
     }
+  })
+
+  test('a tool with a schema beyond the grammar is called as nearly as can be, and refused when it is strict', async () => {
+    const parameters = {
+      type: 'object',
+      properties: { count: { type: 'integer', multipleOf: 7 }, unit: { type: 'string', enum: ['kg', 'lb'] } },
+      required: ['count', 'unit'],
+      minProperties: 2,
+      not: { required: ['other'] },
+    }
+    const ask = (strict: boolean) =>
+      client.chat.completions.create({
+        model: 'random',
+        messages: [{ role: 'user', content: 'Weigh.' }],
+        tools: [{ type: 'function', function: { name: 'weigh', parameters, strict } }],
+        tool_choice: 'required',
+        parallel_tool_calls: false,
+        seed: 1,
+      })
+    const call = (await ask(false)).choices[0]!.message.tool_calls![0]!
+    const value = JSON.parse(call.type === 'function' ? call.function.arguments : '') as { count: number; unit: string }
+    assert.ok(Number.isInteger(value.count) && ['kg', 'lb'].includes(value.unit))
+    await assert.rejects(ask(true), (error: unknown) => error instanceof OpenAI.APIError && error.status === 400)
   })
 
   test('a named tool is the one that is called, streamed in pieces', async () => {
@@ -275,6 +299,71 @@ describe('a model of random weights with tools, FIM and a byte vocabulary', () =
 })
 
 describe('a real model', needsModels, () => {
+  test('stored responses continue, also after the hub was restarted', async () => {
+    const models = { chat: 'stories260K-chat-F16.gguf' }
+    const hub = await realHub(context, models)
+    const client = new OpenAI({ baseURL: `${hub.url}/v1`, apiKey: 'none', maxRetries: 0 })
+    const first = await client.responses.create({
+      model: 'chat',
+      input: 'Once upon a time',
+      max_output_tokens: 16,
+      temperature: 0,
+    })
+    assert.ok(KNOWN.startsWith(first.output_text.slice(0, 30)))
+    const stream = await client.responses.create({
+      model: 'chat',
+      input: ' The end.',
+      previous_response_id: first.id,
+      max_output_tokens: 8,
+      temperature: 0,
+      stream: true,
+    })
+    const types: string[] = []
+    for await (const event of stream) types.push(event.type)
+    assert.equal(types[0], 'response.created')
+    assert.equal(types.at(-1), 'response.incomplete')
+    const { home } = hub
+    await hub.close()
+    const again = await startHub({
+      home,
+      commandLine: { port: '0', threads: '1', device: 'cpu' },
+      env: {},
+      logSinks: [],
+    })
+    try {
+      await again.ready
+      const later = new OpenAI({ baseURL: `${again.url}/v1`, apiKey: 'none', maxRetries: 0 })
+      assert.equal((await later.responses.retrieve(first.id)).output_text, first.output_text)
+      const third = await later.responses.create({
+        model: 'chat',
+        input: 'And',
+        previous_response_id: first.id,
+        max_output_tokens: 4,
+      })
+      assert.equal(third.previous_response_id, first.id)
+      assert.ok(third.usage!.input_tokens > first.usage!.input_tokens + first.usage!.output_tokens)
+    } finally {
+      await again.close()
+    }
+  })
+
+  test('loading is told to who listens', async () => {
+    const hub = await realHub(context, { stories: 'stories260K-F32.gguf' })
+    const socket = new WebSocket(`${hub.url.replace('http', 'ws')}/v1/events`)
+    const states: string[] = []
+    const ready = Promise.withResolvers<void>()
+    socket.onmessage = ({ data }) => {
+      const event = JSON.parse(String(data)) as { type: string; state?: string; model?: { state?: string } }
+      const state = event.state ?? event.model?.state
+      if (event.type === 'hello') void hub.models.load('stories', new AbortController().signal)
+      if (event.type === 'model.state' && state !== undefined) states.push(state)
+      if (state === 'ready') ready.resolve()
+    }
+    await ready.promise
+    assert.deepEqual([...new Set(states)], ['loading', 'ready'])
+    socket.close()
+  })
+
   test('tells its known story through the OpenAI client, whole and streamed, and reuses the prompt', async () => {
     const hub = await realHub(context, { stories: 'stories260K-F32.gguf', chat: 'stories260K-chat-F16.gguf' })
     const client = new OpenAI({ baseURL: `${hub.url}/v1`, apiKey: 'none', maxRetries: 0 })

@@ -296,7 +296,9 @@ function constrain(
   }
   const builder = new GrammarBuilder()
   const calls =
-    tools.length > 0 ? builder.rule('calls', format.calls(builder, tools, prompt.parallelToolCalls)) : undefined
+    tools.length > 0
+      ? builder.rule('calls', format.calls(builder, tools.map(enforceable), prompt.parallelToolCalls))
+      : undefined
   if (calls !== undefined && forced) return { text: builder.build(format.output(builder, { calls }, start)) }
   if (wanted.type === 'text') {
     return calls === undefined ? undefined : { text: builder.build(calls), triggers: format.triggers }
@@ -306,3 +308,33 @@ function constrain(
     wanted.type === 'json_object' ? builder.anyObject() : builder.schema(wanted.schema, 'answer', { param })
   return { text: builder.build(format.output(builder, { ...(calls !== undefined && { calls }), answer }, start)) }
 }
+
+/**
+ * A tool that is not `strict` is called as nearly to its schema as the grammar can: what cannot be enforced in a property
+ * leaves that property its type only. Strict ones are refused instead, by name.
+ */
+function enforceable(tool: Tool): Tool {
+  const { parameters, strict } = tool
+  if (strict === true || typeof parameters !== 'object' || converts(parameters)) return tool
+  const { properties, required, $defs, definitions } = parameters
+  const shared = { ...($defs !== undefined && { $defs }), ...(definitions !== undefined && { definitions }) }
+  const kept = Object.entries(isRecord(properties) ? properties : {}).map(([name, property]) => {
+    if (isRecord(property) && converts({ ...shared, ...property })) return [name, property]
+    return [name, isRecord(property) && typeof property.type === 'string' ? { type: property.type } : true]
+  })
+  const known = Object.fromEntries(kept) as { [name: string]: unknown }
+  const names = (Array.isArray(required) ? required : []).filter(name => typeof name === 'string' && name in known)
+  return { ...tool, parameters: { ...shared, type: 'object', properties: known, required: names } }
+}
+
+function converts(schema: { [key: string]: unknown }): boolean {
+  try {
+    new GrammarBuilder().schema(schema, 'trial')
+    return true
+  } catch {
+    return false
+  }
+}
+
+const isRecord = (value: unknown): value is { [key: string]: unknown } =>
+  typeof value === 'object' && value !== null && !Array.isArray(value)

@@ -10,6 +10,7 @@ import { startHub } from '../server/hub.ts'
 import { ChatRequest } from '../server/wire/chat.ts'
 import { CompletionRequest, InfillRequest } from '../server/wire/completions.ts'
 import { EmbeddingRequest } from '../server/wire/embeddings.ts'
+import { HubEvent } from '../server/wire/events.ts'
 import { ModelFolder, Sidecar } from '../server/wire/model.ts'
 import { ResponsesRequest } from '../server/wire/responses.ts'
 import { SETTING_NAMES, Settings } from '../server/wire/settings.ts'
@@ -80,6 +81,7 @@ test('the endpoints are those that a running hub serves', async t => {
   t.after(() => rmSync(home, { recursive: true, force: true, maxRetries: 5 }))
   const hub = await startHub({ home, commandLine: { port: '0' }, env: {}, logSinks: [] })
   t.after(() => hub.close())
+  await hub.ready
   const answer = await fetch(`${hub.url}/openapi.json`)
   const { paths } = z
     .object({ paths: z.record(z.string(), z.record(z.string(), z.unknown())) })
@@ -90,6 +92,12 @@ test('the endpoints are those that a running hub serves', async t => {
       .map(method => `${method.toUpperCase()} ${path}`),
   )
   assert.deepEqual(firstCells(section('HTTP API').split('\n### ')[0] ?? '').sort(), served.sort())
+})
+
+test('the events are those of the socket', () => {
+  const table = section('HTTP API').split('\n### Events\n')[1]?.split('\n### ')[0] ?? ''
+  const said = firstCells(table).filter(cell => cell !== 'type')
+  assert.deepEqual(said.sort(), HubEvent.options.map(option => option.shape.type.value as string).sort())
 })
 
 test('every parameter that is not refused is named', () => {

@@ -25,7 +25,7 @@ const skipped: { name: string; type: 'suite' | 'test' }[] = []
 let failed = false
 // Two files at once: the native thread pools of several workers would otherwise wait busily for each other.
 // The timeout is for a file that left a process or a socket open and so never ends: it fails instead of waiting for ever.
-const events = run({ files: files.map(file => join(ROOT, file)), concurrency: 2, cwd: ROOT, timeout: 600_000 })
+const events = run({ files: files.map(file => join(ROOT, file)), concurrency: 2, cwd: ROOT, timeout: 300_000 })
 events.on('test:pass', event => {
   // `skip` is true or the reason.
   if (event.skip === undefined || event.skip === false) return

@@ -95,7 +95,9 @@ try {
   closeConnections()
 }
 console.log(formatTable(rows, [2, 3, 4, 5, 6]).join('\n'))
-console.log(`\nhub/peer is the median of the rounds' own ratios. At the end: ${describeMachine()}`)
+console.log(
+  `\nhub/peer is the median of the rounds' own ratios; p95 is the slow end, of tokens/s the lowest. At the end: ${describeMachine()}`,
+)
 if (options.json !== undefined) {
   writeFileSync(options.json, `${JSON.stringify({ machine: describeMachine(), ...figures }, undefined, 2)}\n`)
 }

@@ -77,7 +77,7 @@ export async function createContext(
       memory: native.get_memory(pointer),
       sequenceTokens: native.n_ctx_seq(pointer),
       batch,
-      decode: () => turns(() => runAsync<[Pointer, typeof batch.raw], number>(native.decode, pointer, batch.raw)),
+      decode: () => turns(async () => native.decode(pointer, batch.raw)),
       free() {
         batch.free()
         native.free(pointer)
@@ -95,8 +95,19 @@ export function declaredPooling(model: Model): number | undefined {
   return value === undefined ? undefined : Number(value)
 }
 
+/** Views by address: a new ArrayBuffer over half a megabyte for every token would keep the garbage collector busy. */
+const rows = new Map<Pointer, Float32Array>()
+
+/** The logits of one row of the last decode, [vocabulary]; C memory, overwritten by the next one. */
 export function logitsRow(native: Native, context: Pointer, index: number, vocabularySize: number): Float32Array {
   const pointer = native.get_logits_ith(context, index)
   if (pointer === null) throw new HubError('internal', `the decode gave no logits for row ${index}`)
-  return new Float32Array(native.view(pointer, vocabularySize * 4))
+  let row = rows.get(pointer)
+  if (row === undefined || row.length !== vocabularySize) {
+    // The library moves its buffer when it grows; views of the old one are dropped unread.
+    if (rows.size > 4 * OUTPUT_ROWS) rows.clear()
+    row = new Float32Array(native.view(pointer, vocabularySize * 4))
+    rows.set(pointer, row)
+  }
+  return row
 }

@@ -153,12 +153,11 @@ export class Engine {
         const rows = this.#fill()
         if (rows.length === 0) break
         const startedMs = this.#now()
-        const decoding = this.#context.decode()
-        // The last step's text travels while the next step computes.
         this.#flush()
-        const code = await decoding
+        const code = await this.#context.decode()
         if (code === 0) this.#commit(rows, this.#now() - startedMs)
         else this.#fail(rows, code)
+        await new Promise(setImmediate)
       }
     } catch (thrown) {
       // A fault of ours must not leave a client waiting for ever.

@@ -254,15 +254,36 @@ export function penalise(logits: Float32Array, recent: readonly number[], sampli
   }
 }
 
+/** Four running maxima, so that the processor compares them side by side; the first of equal values wins. */
 export function argmax(logits: Float32Array): number {
-  let best = 0
-  let value = logits[0]!
-  for (let token = 1; token < logits.length; token++) {
-    if (logits[token]! > value) {
-      value = logits[token]!
-      best = token
+  const quarter = logits.length >> 2
+  let [a, b, c, d] = [0, quarter, 2 * quarter, 3 * quarter]
+  let [va, vb, vc, vd] = [logits[a]!, logits[b]!, logits[c]!, logits[d]!]
+  for (let at = 1; at < quarter; at++) {
+    const x = logits[at]!
+    const y = logits[quarter + at]!
+    const z = logits[2 * quarter + at]!
+    const w = logits[3 * quarter + at]!
+    if (x > va) {
+      va = x
+      a = at
+    }
+    if (y > vb) {
+      vb = y
+      b = quarter + at
+    }
+    if (z > vc) {
+      vc = z
+      c = 2 * quarter + at
+    }
+    if (w > vd) {
+      vd = w
+      d = 3 * quarter + at
     }
   }
+  let best = a
+  for (const index of [b, c, d]) if (logits[index]! > logits[best]!) best = index
+  for (let at = 4 * quarter; at < logits.length; at++) if (logits[at]! > logits[best]!) best = at
   return best
 }
 

@@ -23,7 +23,7 @@ bool llama_model_has_encoder(void* model);
 bool llama_model_has_decoder(void* model);
 bool llama_model_is_recurrent(void* model);
 bool llama_model_is_hybrid(void* model);
-int32_t llama_model_meta_val_str(void* model, const char* key, _Out_ void* buffer, size_t size);
+int32_t llama_model_meta_val_str(void* model, const char* key, void* buffer, size_t size);
 const char* llama_model_chat_template(void* model, const char* name);
 uint32_t llama_n_ctx(void* context);
 uint32_t llama_n_ctx_seq(void* context);
@@ -56,9 +56,9 @@ int32_t llama_vocab_fim_rep(void* vocab);
 int32_t llama_vocab_fim_sep(void* vocab);
 bool llama_vocab_get_add_bos(void* vocab);
 bool llama_vocab_get_add_eos(void* vocab);
-int32_t llama_tokenize(void* vocab, const void* text, int32_t length, _Out_ void* tokens, int32_t max, bool add_special, bool parse_special);
-int32_t llama_token_to_piece(void* vocab, int32_t token, _Out_ void* buffer, int32_t length, int32_t lstrip, bool special);
-int32_t llama_detokenize(void* vocab, const void* tokens, int32_t count, _Out_ void* text, int32_t max, bool remove_special, bool unparse_special);
+int32_t llama_tokenize(void* vocab, const void* text, int32_t length, void* tokens, int32_t max, bool add_special, bool parse_special);
+int32_t llama_token_to_piece(void* vocab, int32_t token, void* buffer, int32_t length, int32_t lstrip, bool special);
+int32_t llama_detokenize(void* vocab, const void* tokens, int32_t count, void* text, int32_t max, bool remove_special, bool unparse_special);
 void* llama_sampler_chain_init(llama_sampler_chain_params params);
 void llama_sampler_chain_add(void* chain, void* sampler);
 void llama_sampler_free(void* sampler);
@@ -85,7 +85,7 @@ void* llama_adapter_lora_init(void* model, const char* path);
 void llama_adapter_lora_free(void* adapter);
 int32_t llama_set_adapters_lora(void* context, void** adapters, size_t count, float* scales);
 size_t llama_state_seq_get_size(void* context, int32_t seq);
-size_t llama_state_seq_get_data(void* context, _Out_ void* target, size_t size, int32_t seq);
+size_t llama_state_seq_get_data(void* context, void* target, size_t size, int32_t seq);
 size_t llama_state_seq_set_data(void* context, const void* source, size_t size, int32_t seq)`
 
 type Async<A extends unknown[], R> = ((...args: A) => R) & {

@@ -31,6 +31,10 @@ const LEAST_CHUNK = 64
 const ADAPTER_STEPS = 8
 /** Restoring KV from RAM costs a copy; it must save at least so many tokens. */
 const WORTH_RESTORING = 32
+/** Tokens of idle conversations that may stay in the KV on the CPU: the library looks at cells in steps of so many. */
+const IDLE_TOKENS = 256
+/** Quiet time after which idle conversations are copied to RAM. */
+const REST_MS = 20
 
 type Slot = SlotView & {
   cache: number[]
@@ -51,12 +55,14 @@ export class Engine {
   readonly #slots: Slot[]
   readonly #candidates: Candidates
   readonly #promptCache: PromptCache
+  readonly #putAside: boolean
   readonly #emit: (events: GenerateEvent[]) => void
   readonly #now: () => number
   #queue: Sequence[] = []
   #runs = new Map<number, Run>()
   #events: GenerateEvent[] = []
   #running = false
+  #rest: NodeJS.Timeout | undefined
   #closed = false
   #arrivals = 0
   #msPerPromptToken: number | undefined
@@ -68,11 +74,18 @@ export class Engine {
   constructor(
     model: Model,
     context: Context,
-    options: { slots: number; promptCacheBytes: number; emit: (events: GenerateEvent[]) => void; now?: () => number },
+    options: {
+      slots: number
+      promptCacheBytes: number
+      putIdleAside: boolean
+      emit: (events: GenerateEvent[]) => void
+      now?: () => number
+    },
   ) {
     this.#model = model
     this.#context = context
     this.#emit = options.emit
+    this.#putAside = options.putIdleAside
     this.#now = options.now ?? (() => performance.now())
     this.#candidates = new Candidates(model.native, model.vocabularySize)
     this.#promptCache = new PromptCache(model.native, context.pointer, options.promptCacheBytes)
@@ -136,6 +149,7 @@ export class Engine {
 
   close(): void {
     this.#closed = true
+    clearTimeout(this.#rest)
   }
 
   #wake(): void {
@@ -167,6 +181,15 @@ export class Engine {
       this.#running = false
     }
     if (this.#queue.length > 0) this.#wake()
+    else if (this.#putAside && !this.#closed) this.#rest ??= setTimeout(() => this.#copyIdle(), REST_MS).unref()
+  }
+
+  /** While nobody waits: KV of idle conversations is copied to RAM, so that putting it aside later costs nothing. */
+  #copyIdle(): void {
+    this.#rest = undefined
+    for (const slot of this.#slots) {
+      if (!slot.busy && !this.#running) this.#promptCache.save(slot.id, slot.cache, slot.adapterKey)
+    }
   }
 
   #flush(): void {
@@ -220,6 +243,7 @@ export class Engine {
     if (donor !== undefined || restores || reuse < slot.cache.length / 2) {
       this.#promptCache.save(slot.id, slot.cache, slot.adapterKey)
     }
+    this.#tidy(slot, donor)
     slot.shared = 0
     const restored = restores ? this.#restore(slot, tokens, run.adapterKey) : undefined
     if (restored !== undefined) {
@@ -245,6 +269,21 @@ export class Engine {
       run.startedMs = this.#now()
       run.usage.cachedTokens = reuse
       if (run.request.echo !== true) this.#events.push(startEvent(this.#model, run))
+    }
+  }
+
+  /**
+   * Attention runs over every cell up to the last one in use, also those of other sequences, so KV that nobody uses makes
+   * each step slower. On the CPU, where RAM is where the KV is anyway, idle conversations are put aside.
+   */
+  #tidy(target: Slot, donor: number | undefined): void {
+    if (!this.#putAside) return
+    const idle = this.#slots.filter(slot => !slot.busy && slot !== target && slot.id !== donor && slot.cache.length > 0)
+    let tokens = idle.reduce((sum, slot) => sum + slot.cache.length, 0)
+    for (const slot of idle.sort((a, b) => a.lastUsed - b.lastUsed)) {
+      if (tokens <= IDLE_TOKENS) return
+      tokens -= slot.cache.length
+      if (this.#promptCache.save(slot.id, slot.cache, slot.adapterKey)) this.#clear(slot)
     }
   }
 

@@ -56,6 +56,7 @@ export class Loaded {
     this.#engine = new Engine(parts.model, parts.context, {
       slots: options.slots,
       promptCacheBytes: options.promptCacheBytes,
+      putIdleAside: options.device === 'cpu',
       emit: listeners.events,
     })
   }

@@ -27,25 +27,31 @@ export class PromptCache {
     return this.#bytes
   }
 
-  /** Copies the KV of a sequence to RAM, unless it is short, too big, or there already as part of a longer one. */
-  save(sequence: number, tokens: readonly number[], adapterKey: string): void {
-    if (tokens.length < LEAST_TOKENS || this.#limit === 0) return
+  /** Copies the KV of a sequence to RAM; tells whether it can now be had from there. Short ones are not kept. */
+  save(sequence: number, tokens: readonly number[], adapterKey: string): boolean {
+    if (tokens.length < LEAST_TOKENS || this.#limit === 0) return false
     for (const entry of this.#entries) {
-      if (entry.adapterKey === adapterKey && commonPrefix(entry.tokens, tokens) === tokens.length) return
+      if (entry.adapterKey === adapterKey && commonPrefix(entry.tokens, tokens) === tokens.length) return true
     }
     const size = Number(this.#native.state_seq_get_size(this.#context, sequence))
-    if (size === 0 || size > this.#limit) return
+    if (size === 0 || size > this.#limit) return false
     // What this state continues is covered by it.
     for (const entry of [...this.#entries]) {
-      if (entry.adapterKey === adapterKey && commonPrefix(entry.tokens, tokens) === entry.tokens.length)
+      if (entry.adapterKey === adapterKey && commonPrefix(entry.tokens, tokens) === entry.tokens.length) {
         this.#drop(entry)
+      }
     }
     while (this.#bytes + size > this.#limit) this.#drop(this.#entries[0]!)
-    const state = new Uint8Array(size)
+    const state = Buffer.allocUnsafeSlow(size)
     const written = Number(this.#native.state_seq_get_data(this.#context, state, size, sequence))
-    if (written === 0) return
-    this.#entries.push({ tokens: [...tokens], adapterKey, state: written === size ? state : state.slice(0, written) })
+    if (written === 0) return false
+    this.#entries.push({
+      tokens: [...tokens],
+      adapterKey,
+      state: written === size ? state : state.subarray(0, written),
+    })
     this.#bytes += written
+    return true
   }
 
   /** Tokens of the prompt that the best entry covers. */

@@ -20,6 +20,8 @@ export type Placement = {
   donor?: number
 }
 
+/** A shorter common beginning is evaluated again sooner than shared, unless it is all there is to evaluate. */
+const WORTH_SHARING = 16
 /** Waiting for another slot's prompt is worth it when it saves at least so many tokens. */
 const WORTH_WAITING = 32
 
@@ -65,7 +67,7 @@ export function place(
       if (slot.busy && slot.adapterKey === adapterKey && shared(slot.pending) >= reuse + WORTH_WAITING) return 'wait'
     }
   }
-  if (best === undefined) return { slot: oldest.id, reuse: 0 }
+  if (best === undefined || (reuse < WORTH_SHARING && reuse < usable)) return { slot: oldest.id, reuse: 0 }
   if (!best.busy && (!options.canCut || reuse >= best.cache.length / 2 || idle.length === 1))
     return { slot: best.id, reuse }
   const target = idle

@@ -66,6 +66,7 @@ export async function testEngine(path: string, options: Partial<LoadOptions> = {
   const engine = new Engine(model, context, {
     slots: load.slots,
     promptCacheBytes: load.promptCacheBytes,
+    putIdleAside: load.device === 'cpu',
     emit(events) {
       for (const event of events) {
         const listener = listeners.get(event.id)

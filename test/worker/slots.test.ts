@@ -22,8 +22,11 @@ test('the slot whose conversation goes on is continued in place', () => {
 })
 
 test('a shared beginning is shared from its slot into another, so that both conversations stay', () => {
-  const slots = [slot(0, [...range(0, 10), ...range(900, 90)]), slot(1, [])]
-  assert.deepEqual(place(slots, [...range(0, 10), 1, 2, 3], '', normal), { slot: 1, reuse: 10, donor: 0 })
+  const slots = [slot(0, [...range(0, 20), ...range(900, 90)]), slot(1, [])]
+  assert.deepEqual(place(slots, [...range(0, 20), 1, 2, 3], '', normal), { slot: 1, reuse: 20, donor: 0 })
+  // A few tokens in common are not worth it, unless nothing else is left to evaluate.
+  assert.deepEqual(place(slots, [...range(0, 10), 1, 2, 3], '', normal), { slot: 1, reuse: 0 })
+  assert.deepEqual(place(slots, range(0, 6), '', normal), { slot: 1, reuse: 5, donor: 0 })
 })
 
 test('a busy slot gives its prefix as well', () => {
@@ -32,9 +35,9 @@ test('a busy slot gives its prefix as well', () => {
 })
 
 test('a prompt waits for a slot that is about to compute what it needs', () => {
-  const slots = [slot(0, range(0, 5), { busy: true, pending: range(0, 200) }), slot(1, [])]
+  const slots = [slot(0, range(0, 18), { busy: true, pending: range(0, 200) }), slot(1, [])]
   assert.equal(place(slots, [...range(0, 200), 7], '', normal), 'wait')
-  assert.deepEqual(place(slots, [...range(0, 20), 999], '', normal), { slot: 1, reuse: 5, donor: 0 })
+  assert.deepEqual(place(slots, [...range(0, 20), 999], '', normal), { slot: 1, reuse: 18, donor: 0 })
 })
 
 test('KV of another set of adapters is never used', () => {

@@ -161,6 +161,8 @@ export async function startHub(options: HubOptions): Promise<Hub> {
       publish({ type: 'models.changed', models: models.list().map(toBrief) })
       void models.dropRemoved()
     })
+    // The first load should not wait for the devices to be tried.
+    if (settings.device !== 'cpu') void models.reports()
     // The door is open while the folders are still being read: /health must not wait for a slow disk.
     const ready = registry.start()
     ready.catch(thrown => log.error('the model folders cannot be read', { reason: HubError.from(thrown).message }))

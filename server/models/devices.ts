@@ -74,11 +74,12 @@ export async function probeLibrary(script: string, library: Library): Promise<De
   }
 }
 
-export async function probeDevices(script: string, libraries: readonly Library[] = LIBRARIES): Promise<DeviceReport[]> {
-  const reports: DeviceReport[] = []
-  for (const library of libraries) reports.push(await probeLibrary(script, library))
-  return reports
+export function probeDevices(script: string, libraries: readonly Library[] = LIBRARIES): Promise<DeviceReport[]> {
+  return Promise.all(libraries.map(library => probeLibrary(script, library)))
 }
+
+/** The CPU needs no probe: its kernels always work. */
+export const CPU_REPORT: DeviceReport = { library: 'cpu', device: 'cpu', works: true, devices: [] }
 
 /** @throws HubError invalid_request when the wanted device does not work here, with the reason */
 export function chooseLibrary(reports: readonly DeviceReport[], wanted: 'auto' | Device): DeviceReport {

@@ -7,7 +7,7 @@ import type { Log } from '../lib/log.ts'
 import type { Memory } from '../lib/memory.ts'
 import type { ModelFile, ModelState } from '../wire/model.ts'
 import type { Answer, Ask, Device, Generate, GenerateEvent, LoadOptions, ModelInfo, Timings } from '../wire/worker.ts'
-import { chooseLibrary, type DeviceReport, freeDeviceBytes, type Library } from './devices.ts'
+import { CPU_REPORT, chooseLibrary, type DeviceReport, freeDeviceBytes, type Library } from './devices.ts'
 import { estimateNeed, fitLayers, type Need } from './estimate.ts'
 import type { Lease, ModelStatus, Models } from './models.ts'
 import type { StartWorker, WorkerProcess } from './process.ts'
@@ -365,7 +365,7 @@ export class Scheduler implements Models {
 
   async #plan(file: ModelFile): Promise<Plan> {
     const settings = this.#deps.settings()
-    let report = chooseLibrary(await this.reports(), settings.device)
+    let report = settings.device === 'cpu' ? CPU_REPORT : chooseLibrary(await this.reports(), settings.device)
     const cpu = report.device === 'cpu'
     if (!cpu) report = (await this.#deps.probe(report.library)).find(fresh => fresh.works) ?? report
     const need = this.#estimate(file)

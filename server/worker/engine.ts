@@ -20,7 +20,7 @@ import {
   startEvent,
 } from './run.ts'
 import { Candidates } from './sampling.ts'
-import { commonPrefix, place, type SlotView, share } from './slots.ts'
+import { commonPrefix, evenChunk, place, type SlotView, share } from './slots.ts'
 
 /** A prompt chunk may hold up the generating streams for about so long, and a client that left for so long when nobody generates. */
 const CHUNK_MS = { beside: 250, alone: 1000 }
@@ -342,7 +342,7 @@ export class Engine {
       const { tokens, run, choice } = slot.sequence!
       const from = slot.cache.length
       const promptLogits = run.promptLogprobs !== undefined && choice === 0
-      let count = granted[index]!
+      let count = evenChunk(tokens.length - from, granted[index]!)
       if (promptLogits) {
         count = Math.max(1, Math.min(count, OUTPUT_ROWS - outputs))
         outputs += count

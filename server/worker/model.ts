@@ -1,4 +1,5 @@
 /** The loaded weights and their vocabulary: text to tokens, tokens to bytes, special tokens. */
+import { statSync } from 'node:fs'
 import { HubError } from '../lib/error.ts'
 import { type Native, runAsync } from '../native/llama.ts'
 import { LOAD_MODE, type Pointer } from '../native/structs.ts'
@@ -133,6 +134,18 @@ export class Model {
   }
 }
 
+/** The library reports every tensor, and each report stops its thread until JS has taken it: 150 ms in all, too much for a small file. */
+const WORTH_REPORTING = 2 ** 30
+
+function reportProgress(native: Native, report: (fraction: number) => void) {
+  let last = 0
+  return native.progressCallback(fraction => {
+    if (fraction - last < 0.01 && fraction < 1) return
+    last = fraction
+    report(fraction)
+  })
+}
+
 /** @throws HubError model_load_failed with what the native library said */
 export async function loadModel(
   native: Native,
@@ -141,19 +154,13 @@ export async function loadModel(
 ): Promise<Model> {
   const said: string[] = []
   native.listen(line => said.push(line))
-  let last = 0
-  const progress = native.progressCallback(fraction => {
-    // A big model reports hundreds of times; every whole percent is enough.
-    if (fraction - last < 0.01 && fraction < 1) return
-    last = fraction
-    report(fraction)
-  })
+  const progress = statSync(options.path).size < WORTH_REPORTING ? undefined : reportProgress(native, report)
   try {
     const pointer = await runAsync(native.model_load_from_file, options.path, {
       ...native.model_default_params(),
       n_gpu_layers: options.device === 'cpu' ? 0 : options.gpuLayers < 0 ? 999 : options.gpuLayers,
       load_mode: options.useMmap ? LOAD_MODE.mmap : LOAD_MODE.none,
-      progress_callback: progress.pointer,
+      progress_callback: progress?.pointer ?? null,
     })
     if (pointer === null) {
       const why = said.find(line => line.includes('error')) ?? said.at(-1) ?? 'no reason given'
@@ -162,6 +169,6 @@ export async function loadModel(
     return new Model(native, pointer)
   } finally {
     native.silence()
-    progress.free()
+    progress?.free()
   }
 }

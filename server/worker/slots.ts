@@ -84,6 +84,16 @@ function preferred(a: SlotView, b: SlotView): boolean {
   return emptyA !== emptyB ? emptyA : a.lastUsed < b.lastUsed
 }
 
+/** Kernels work on rows in steps of so many; a short rest costs nearly as much as a whole step. */
+const ROW_STEP = 64
+
+/** A chunk of a prompt so that no short rest is left for the last one. @param most tokens that the chunk may have */
+export function evenChunk(remaining: number, most: number): number {
+  if (remaining <= most) return remaining
+  const even = Math.ceil(remaining / Math.ceil(remaining / most))
+  return Math.min(most, Math.ceil(even / ROW_STEP) * ROW_STEP)
+}
+
 /**
  * How a prompt budget is split: every slot gets its share, what a short prompt leaves goes to the longer ones.
  * @param remaining tokens left per slot @returns tokens granted, in the same order

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { commonPrefix, place, type SlotView, share } from '../../server/worker/slots.ts'
+import { commonPrefix, evenChunk, place, type SlotView, share } from '../../server/worker/slots.ts'
 
 const slot = (id: number, cache: number[], more: Partial<SlotView> = {}): SlotView => ({
   id,
@@ -104,4 +104,17 @@ test('a budget is shared fairly and used up (property)', () => {
     { seed: 2, numRuns: 500 },
   )
   assert.deepEqual(share([1000, 10], 100), [90, 10])
+})
+
+test('a prompt is cut so that no short rest is left (property)', () => {
+  fc.assert(
+    fc.property(fc.integer({ min: 1, max: 3000 }), fc.integer({ min: 1, max: 600 }), (length, most) => {
+      const chunks: number[] = []
+      for (let left = length; left > 0; left -= chunks.at(-1)!) chunks.push(evenChunk(left, most))
+      assert.ok(chunks.every(chunk => chunk >= 1 && chunk <= most))
+      assert.ok(chunks.length <= Math.ceil(length / most) + 1)
+    }),
+    { seed: 6, numRuns: 500 },
+  )
+  assert.deepEqual([evenChunk(430, 384), evenChunk(430, 512), evenChunk(1000, 512)], [256, 430, 512])
 })

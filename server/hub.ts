@@ -88,10 +88,12 @@ export async function startHub(options: HubOptions): Promise<Hub> {
     const registry = createRegistry({ folder: join(home, 'local_models'), log: log.child('registry') })
     closers.push(() => registry.close())
     const workerLog = log.child('worker')
+    const scanned = Promise.withResolvers<void>()
     const script = options.workerScript ?? options.env.AI_HUB_WORKER ?? WORKER_SCRIPT
     let events: Events | undefined
     const models = new Scheduler({
       registry,
+      ready: scanned.promise,
       start: (load, report) => WorkerProcess.start({ script, log: workerLog }, load, report),
       probe: library => probeDevices(PROBE_SCRIPT, library === 'all' ? LIBRARIES : [library]),
       memory: () => readMemory(),
@@ -165,7 +167,9 @@ export async function startHub(options: HubOptions): Promise<Hub> {
     if (settings.device !== 'cpu') void models.reports()
     // The door is open while the folders are still being read: /health must not wait for a slow disk.
     const ready = registry.start()
+    void ready.then(scanned.resolve, scanned.resolve)
     ready.catch(thrown => log.error('the model folders cannot be read', { reason: HubError.from(thrown).message }))
+    void ready.then(() => loadPinned(models, log)).catch(() => undefined)
     log.info('listening', { url, home, version: VERSION, node: process.version })
     let closing: Promise<void> | undefined
     return {
@@ -231,6 +235,18 @@ function loadSettings(settings: Settings, cores: number): LoadSettings {
     // One core stays for the hub, the worker's own thread and the user's other programs.
     threads: settings.threads > 0 ? settings.threads : Math.max(1, cores - 1),
     promptCacheBytes: settings.promptCacheMiB * 2 ** 20,
+  }
+}
+
+/** Models whose card says `pin` are loaded at once, one after the other. */
+async function loadPinned(models: Scheduler, log: Log): Promise<void> {
+  for (const { file } of models.list()) {
+    if (file.sidecar.pin !== true || file.status === 'broken') continue
+    await models
+      .load(file.id, new AbortController().signal)
+      .catch(thrown =>
+        log.warn('a pinned model did not load', { model: file.id, reason: HubError.from(thrown).message }),
+      )
   }
 }
 

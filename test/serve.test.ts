@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { after, test } from 'node:test'
 import { pathToFileURL } from 'node:url'
+import { startHub } from '../server/hub.ts'
 import { processExists } from '../server/lib/home.ts'
 import { makeModel } from './helpers/gguf_file.ts'
 import { RANDOM_CHAT } from './helpers/real_hub.ts'
@@ -118,6 +119,28 @@ test('a hub killed at work leaves no worker behind, and the next one starts on t
   assert.equal((await complete(next.url)).status, 200)
   next.child.kill()
   await next.ended
+})
+
+test('a request that comes before the folders are read waits for them, and a pinned model loads by itself', async () => {
+  const home = newHome()
+  const path = join(home, 'local_models', 'chat_models', 'tiny.gguf')
+  makeModel(path, RANDOM_CHAT)
+  const hub = await startHub({ home, commandLine: { port: '0', device: 'cpu', threads: '1' }, env: {}, logSinks: [] })
+  assert.equal((await complete(hub.url)).status, 200)
+  await hub.close()
+  writeFileSync(join(home, 'local_models', 'chat_models', 'tiny.model.json'), '{"pin": true}')
+  const pinned = await startHub({
+    home,
+    commandLine: { port: '0', device: 'cpu', threads: '1' },
+    env: {},
+    logSinks: [],
+  })
+  await pinned.ready
+  while (pinned.models.get('tiny').state !== 'ready') await new Promise(setImmediate)
+  await pinned.close()
+  // Closing at once, while the folders are still being read, leaves nothing open either.
+  const hasty = await startHub({ home, commandLine: { port: '0', device: 'cpu', threads: '1' }, env: {}, logSinks: [] })
+  await hasty.close()
 })
 
 test('nothing leaves the machine: start, load, answer and status reach no outside address', async () => {

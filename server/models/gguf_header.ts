@@ -194,11 +194,12 @@ async function readArray(
   const length = reader.long(`the length of ${quote(key)}`)
   if (tag === STRING) {
     const values: string[] = []
+    const what = `the length of a string in ${quote(key)}`
     for (let i = 0; i < length; i++) {
       // Awaiting only when the buffer runs out keeps a vocabulary of 150,000 tokens at a few milliseconds.
       const wait = reader.need(8)
       if (wait) await wait
-      const bytes = reader.long(`the length of a string in ${quote(key)}`)
+      const bytes = reader.long(what)
       if (length > KEPT_STRINGS && (fimTokens === undefined || bytes > LONGEST_FIM)) reader.skip(bytes)
       else {
         if (bytes > KEPT_STRING_BYTES) throw reader.broken(`a string in ${quote(key)} is ${bytes} bytes long`)

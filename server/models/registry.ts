@@ -158,6 +158,8 @@ export function createRegistry(options: RegistryOptions): Registry {
           cause: error,
         })
       }
+      // Closed while the folders were made: a watcher opened now would never be closed.
+      if (closed) return
       const watching = watch(root, { ignored: isIgnored, ignorePermissionErrors: true })
       watcher = watching
       watching.on('all', onEvent)

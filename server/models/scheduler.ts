@@ -45,6 +45,8 @@ export type Speeds = {
 
 export type SchedulerDeps = {
   registry: { list(): ModelFile[]; resolve(id: string): ModelFile }
+  /** Resolves when the folders have been read once: before that a model may be there and not listed. */
+  ready: Promise<void>
   start: StartWorker
   /** Reports of the libraries, fresh each time when `fresh`. */
   probe(library: Library | 'all'): Promise<DeviceReport[]>
@@ -116,6 +118,7 @@ export class Scheduler implements Models {
   }
 
   async acquire(id: string, signal: AbortSignal): Promise<Lease> {
+    await untilAborted(this.#deps.ready, signal)
     const file = this.#deps.registry.resolve(id)
     const entry = this.#entry(file)
     if (file.status === 'broken') {

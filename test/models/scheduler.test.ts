@@ -87,6 +87,7 @@ function setUp(
         return found
       },
     },
+    ready: Promise.resolve(),
     async start(options) {
       const exited = Promise.withResolvers<{ code: null; signal: string; expected: boolean; said: string[] }>()
       const fake: Fake = {

@@ -17,7 +17,7 @@ import { physicalCores, readMemory } from './lib/memory.ts'
 import { findPortHolder, portTakenMessage } from './lib/port.ts'
 import { LIBRARIES, probeDevices } from './models/devices.ts'
 import type { ModelStatus } from './models/models.ts'
-import { WorkerProcess } from './models/process.ts'
+import { prepareWorker, WorkerProcess } from './models/process.ts'
 import { createRegistry, type Registry } from './models/registry.ts'
 import { type LoadSettings, Scheduler, type Speeds } from './models/scheduler.ts'
 import { openDatabase } from './storage/db.ts'
@@ -84,17 +84,20 @@ export async function startHub(options: HubOptions): Promise<Hub> {
     if (mistake !== undefined) throw new HubError('invalid_request', mistake)
     for (const problem of resolved.problems) log.warn('a setting was left out', { problem })
 
+    const workerLog = log.child('worker')
+    const script = options.workerScript ?? options.env.AI_HUB_WORKER ?? WORKER_SCRIPT
+    // The first load should find a process: one starts while the hub itself does, and ends unused after a minute.
+    const spare = prepareWorker({ script, log: workerLog }, settings.device === 'cpu' ? 'cpu' : undefined, 60_000)
+    closers.push(() => spare.close())
     const cores = await physicalCores()
     const registry = createRegistry({ folder: join(home, 'local_models'), log: log.child('registry') })
     closers.push(() => registry.close())
-    const workerLog = log.child('worker')
     const scanned = Promise.withResolvers<void>()
-    const script = options.workerScript ?? options.env.AI_HUB_WORKER ?? WORKER_SCRIPT
     let events: Events | undefined
     const models = new Scheduler({
       registry,
       ready: scanned.promise,
-      start: (load, report) => WorkerProcess.start({ script, log: workerLog }, load, report),
+      start: (load, report) => WorkerProcess.start({ script, log: workerLog, spare: spare.take }, load, report),
       probe: library => probeDevices(PROBE_SCRIPT, library === 'all' ? LIBRARIES : [library]),
       memory: () => readMemory(),
       settings: () => loadSettings(settings, cores),

@@ -299,6 +299,13 @@ describe('a model of random weights with tools, FIM and a byte vocabulary', () =
 })
 
 describe('a real model', needsModels, () => {
+  test('its checksum is that of its file', async () => {
+    const hub = await realHub(context, { stories: 'stories260K-F32.gguf' })
+    const answer = (await (await post(hub, '/v1/models/sha256', { model: 'stories' })).json()) as { files: unknown }
+    const sha256 = '724525ad89e8c22bd2a81333cdd2789e8b8b4361b99636e144b57b8c689fa350'
+    assert.deepEqual(answer.files, [{ name: 'stories.gguf', sha256 }])
+  })
+
   test('stored responses continue, also after the hub was restarted', async () => {
     const models = { chat: 'stories260K-chat-F16.gguf' }
     const hub = await realHub(context, models)

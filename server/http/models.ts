@@ -1,8 +1,10 @@
 /** /v1/models: the list in OpenAI's form, and the hub's own view with states, loading and unloading. */
+import { basename } from 'node:path'
 import * as z from 'zod'
 import { HubError } from '../lib/error.ts'
+import { sha256 } from '../models/gguf.ts'
 import type { ModelStatus, Models } from '../models/models.ts'
-import { ModelList, ModelOut, ModelRequest, ModelStatusList, ModelStatusOut } from '../wire/system.ts'
+import { ModelChecksums, ModelList, ModelOut, ModelRequest, ModelStatusList, ModelStatusOut } from '../wire/system.ts'
 import { type Route, route } from './route.ts'
 
 export function modelRoutes(deps: { models: Models }): Route[] {
@@ -49,6 +51,21 @@ export function modelRoutes(deps: { models: Models }): Route[] {
       request: ModelRequest,
       response: ModelStatusOut,
       handler: async ({ body, signal }) => toModelStatus(await models.load(body.model, signal)),
+    }),
+    route({
+      method: 'POST',
+      path: '/v1/models/sha256',
+      summary: 'SHA-256 of the files of a model, read for it',
+      tag: 'Hub',
+      scope: 'use',
+      request: ModelRequest,
+      response: ModelChecksums,
+      async handler({ body, signal }) {
+        const { file } = models.get(body.model)
+        const files = []
+        for (const path of file.files) files.push({ name: basename(path), sha256: await sha256(path, signal) })
+        return { id: file.id, files }
+      },
     }),
     route({
       method: 'POST',

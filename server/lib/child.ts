@@ -47,7 +47,11 @@ export class Child<To extends { type: string }, From extends { type: string }, S
   memoryLimitBytes: number | undefined
   stats: Stats | undefined
 
+  /** Who gets its messages, pongs aside; may change while it runs. */
+  receive: (message: From) => void
+
   constructor(options: ChildOptions, receive: (message: From) => void) {
+    this.receive = receive
     this.#log = options.log
     this.#answeredMs = performance.now()
     const child = fork(options.script, options.args ?? [], {
@@ -67,7 +71,7 @@ export class Child<To extends { type: string }, From extends { type: string }, S
       this.#answeredMs = performance.now()
       const typed = message as From | Pong<Stats>
       if (typed.type === 'pong') this.#take(typed as Pong<Stats>)
-      else receive(typed as From)
+      else this.receive(typed as From)
     })
     // A send that fails because the child is gone is told by its exit.
     child.on('error', error => {

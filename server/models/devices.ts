@@ -22,8 +22,9 @@ export type DeviceReport = {
   devices: DeviceMemory[]
 }
 
-/** The preferred first; the CPU always works. */
-export const LIBRARIES: readonly Library[] = ['cuda', 'cuda-ext', 'metal', 'vulkan', 'cpu']
+/** What there is for this platform, the preferred first; the CPU always works. */
+export const LIBRARIES: readonly Library[] =
+  process.platform === 'darwin' ? ['metal', 'cpu'] : ['cuda', 'cuda-ext', 'vulkan', 'cpu']
 
 const DEVICE: { [L in Library]: Device } = {
   cuda: 'cuda',

@@ -17,6 +17,36 @@ import type {
 
 export type StartWorker = (options: LoadOptions, report: (fraction: number) => void) => Promise<WorkerProcess>
 
+type WorkerChild = Child<ToWorker, FromWorker, WorkerStats>
+
+const startChild = ({ script, log, args = [] }: { script: string; log: Log; args?: string[] }): WorkerChild =>
+  new Child({ script, log, args }, () => undefined)
+
+/** A worker without a model, started while the hub itself still starts, for the first load. */
+export type Spare = { take(): WorkerChild | undefined; close(): Promise<void> }
+
+/** @param library loaded ahead, where it is known already @param keepMs it ends unused after so long */
+export function prepareWorker(
+  deps: { script: string; log: Log },
+  library: LoadOptions['library'] | undefined,
+  keepMs: number,
+): Spare {
+  let child: WorkerChild | undefined = startChild({ ...deps, args: library === undefined ? [] : [library] })
+  const take = () => {
+    const taken = child
+    child = undefined
+    clearTimeout(timer)
+    return taken
+  }
+  const close = async () => take()?.close({ type: 'exit' })
+  const timer = setTimeout(() => void close(), keepMs)
+  timer.unref()
+  void child.exited.then(() => {
+    child = undefined
+  })
+  return { take, close }
+}
+
 type Unary = { resolve(answer: Answer[keyof Answer]): void; reject(error: Error): void }
 
 export class WorkerProcess {
@@ -33,22 +63,23 @@ export class WorkerProcess {
   }
 
   /**
-   * @param script path of the worker program
+   * @param deps.script path of the worker program @param deps.spare gives a process that was started ahead, if there is one
    * @throws HubError model_load_failed, insufficient_memory, worker_crashed
    */
   static async start(
-    deps: { script: string; log: Log },
+    deps: { script: string; log: Log; spare?: () => WorkerChild | undefined },
     options: LoadOptions,
     report: (fraction: number) => void,
   ): Promise<WorkerProcess> {
     let worker: WorkerProcess | undefined
     const loaded = Promise.withResolvers<ModelInfo>()
-    const child = new Child<ToWorker, FromWorker, WorkerStats>({ script: deps.script, log: deps.log }, message => {
+    const child = deps.spare?.() ?? startChild(deps)
+    child.receive = message => {
       if (message.type === 'progress') report(message.fraction)
       else if (message.type === 'ready') loaded.resolve(message.info)
       else if (message.type === 'failed') loaded.reject(HubError.fromBody(message.error))
       else if (worker !== undefined) worker.#receive(message)
-    })
+    }
     void child.exited.then(exit => {
       const error = exit.expected
         ? new HubError('shutting_down', 'the model was unloaded')

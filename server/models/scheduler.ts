@@ -387,6 +387,7 @@ export class Scheduler implements Models {
       flashAttention: settings.flashAttention,
       useMmap: settings.useMmap,
       poll: settings.poll,
+      ...(file.sidecar.chat_template !== undefined && { chatTemplate: file.sidecar.chat_template }),
     }
     const needBytes = Math.max(need.totalBytes, this.#deps.measuredBytes(file, options) ?? 0)
     const unified = !cpu && freeDeviceBytes(report) === 0

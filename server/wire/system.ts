@@ -23,6 +23,11 @@ export const ModelList = z.object({ object: z.literal('list'), data: z.array(Mod
 
 export const ModelRequest = z.strictObject({ model: ModelId })
 
+export const ModelChecksums = z.object({
+  id: z.string(),
+  files: z.array(z.object({ name: z.string(), sha256: z.string().describe('hexadecimal') })),
+})
+
 /** A model with what the hub knows of it. Bytes are bytes, times Unix milliseconds. */
 export const ModelStatusOut = z.object({
   id: z.string(),

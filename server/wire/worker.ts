@@ -31,6 +31,8 @@ export type LoadOptions = {
   useMmap: boolean
   /** Busy-wait level of the thread pool, 0 (sleep at once) to 100. */
   poll: number
+  /** Jinja text that stands in for the template of the file. */
+  chatTemplate?: string
 }
 
 /** What a loaded model is, as its worker measured it. */

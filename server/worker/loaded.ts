@@ -41,6 +41,7 @@ export class Loaded {
   /** Control token id by text, filled as formats ask for them. */
   readonly #controlTokens = new Map<string, number>()
   #template: ChatTemplate | undefined
+  readonly #templateSource: string | undefined
 
   private constructor(
     parts: { model: Model; context: Context; pool: Threadpool; embedder: Embedder; template: ChatTemplate | undefined },
@@ -52,6 +53,7 @@ export class Loaded {
     this.#context = parts.context
     this.#embedder = parts.embedder
     this.#template = parts.template
+    this.#templateSource = options.chatTemplate ?? parts.model.chatTemplate()
     this.info = info
     this.#engine = new Engine(parts.model, parts.context, {
       slots: options.slots,
@@ -74,7 +76,7 @@ export class Loaded {
     const turns = createTurns()
     const context = await createContext(model, options, { embeddings: false, slots: options.slots }, pool, turns)
     if (canGenerate && context.memory !== null) await warmUp(model, context)
-    const template = model.chatTemplate()
+    const template = options.chatTemplate ?? model.chatTemplate()
     const parsed = template === undefined ? undefined : readTemplate(model, template)
     const device = native
       .devices()
@@ -169,7 +171,7 @@ export class Loaded {
   }
 
   #chatTemplate(): ChatTemplate {
-    if (this.#template === undefined) this.#template = parseTemplate(this.#model, this.#model.chatTemplate())
+    if (this.#template === undefined) this.#template = parseTemplate(this.#model, this.#templateSource)
     return this.#template
   }
 

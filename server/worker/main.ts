@@ -1,7 +1,7 @@
 /** A worker: the process of one loaded model. It is started by path, speaks wire/worker.ts over IPC, and ends with its parent. */
 import { HubError } from '../lib/error.ts'
 import { loadNative, type Native } from '../native/llama.ts'
-import type { Ask, FromWorker, GenerateEvent, ToWorker } from '../wire/worker.ts'
+import type { Ask, FromWorker, GenerateEvent, LoadOptions, ToWorker } from '../wire/worker.ts'
 import { Loaded } from './loaded.ts'
 
 const send = (message: FromWorker): void => {
@@ -12,6 +12,16 @@ const send = (message: FromWorker): void => {
 let loaded: Loaded | undefined
 let native: Native | undefined
 const unary = new Map<number, AbortController>()
+
+// A worker that is started ahead loads the libraries it was told of; if that fails, the load will say so.
+const ahead = process.argv[2] as LoadOptions['library'] | undefined
+if (ahead !== undefined) {
+  try {
+    loadNative(ahead)
+  } catch {
+    // Said by the load that needs them.
+  }
+}
 
 process.on('message', (message: ToWorker) => {
   switch (message.type) {

@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { HubError } from '../../server/lib/error.ts'
 import { loadNative } from '../../server/native/llama.ts'
-import type { Generate, GenerateEvent } from '../../server/wire/worker.ts'
+import type { Generate, GenerateEvent, LoadOptions } from '../../server/wire/worker.ts'
 import { Loaded } from '../../server/worker/loaded.ts'
 import { LOAD } from '../helpers/engine.ts'
 import { f32, makeModel, str, TINY, writeGguf } from '../helpers/gguf_file.ts'
@@ -71,12 +71,12 @@ async function tokens(loaded: Loaded, request: Partial<Generate>): Promise<strin
   return events.flatMap(event => (event.type === 'delta' ? (event.tokens ?? []) : [])).join()
 }
 
-async function load(name: string, options = RANDOM_CHAT): Promise<Loaded> {
+async function load(name: string, options = RANDOM_CHAT, more: Partial<LoadOptions> = {}): Promise<Loaded> {
   const path = join(folder, `${name}.gguf`)
   makeModel(path, options)
   return Loaded.create(
     loadNative('cpu'),
-    { ...LOAD, path, contextTokens: 1024 },
+    { ...LOAD, path, contextTokens: 1024, ...more },
     {
       progress: () => undefined,
       events(events) {
@@ -228,6 +228,23 @@ describe('a loaded model', () => {
     })
     assert.throws(() => void generate(loaded, { sampling: { logitBias: [[999_999, 1]] } }), { param: 'logit_bias' })
     await assert.rejects(loaded.answer({ type: 'detokenize', tokens: [-1] }, never), { param: 'tokens' })
+  })
+
+  test("a card's template stands in for that of the file", async () => {
+    const chatTemplate = '{% for m in messages %}[{{ m.role }}] {{ m.content }}{% endfor %}[answer] '
+    const carded = await load('carded', RANDOM_CHAT, { chatTemplate })
+    const prompt = {
+      type: 'chat' as const,
+      messages: [{ role: 'user' as const, content: 'Hi' }],
+      tools: [],
+      toolChoice: 'auto' as const,
+      parallelToolCalls: true,
+      templateVariables: {},
+    }
+    assert.equal(
+      ((await carded.answer({ type: 'render', prompt }, never)) as { text: string }).text,
+      '[user] Hi[answer] ',
+    )
   })
 
   test('a template that cannot be read costs the chat, not the model', async () => {

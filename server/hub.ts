@@ -22,6 +22,7 @@ import { createRegistry, type Registry } from './models/registry.ts'
 import { type LoadSettings, Scheduler, type Speeds } from './models/scheduler.ts'
 import { openDatabase } from './storage/db.ts'
 import { type ProfileKey, readProfile, recordProfile } from './storage/profiles.ts'
+import { pruneResponses } from './storage/responses.ts'
 import { readSettings } from './storage/settings.ts'
 import type { ModelFile } from './wire/model.ts'
 import { resolveSettings, type Settings, type Sources } from './wire/settings.ts'
@@ -29,6 +30,9 @@ import type { SystemStatus } from './wire/system.ts'
 import type { LoadOptions } from './wire/worker.ts'
 
 export const VERSION: string = (createRequire(import.meta.url)('../package.json') as { version: string }).version
+
+/** Stored responses are kept for thirty days, as OpenAI keeps them. */
+const KEEP_RESPONSES_S = 30 * 24 * 3600
 
 /** Programs that the hub starts by path. */
 export const WORKER_SCRIPT = resolve(import.meta.dirname, 'worker', 'main.ts')
@@ -67,7 +71,10 @@ export async function startHub(options: HubOptions): Promise<Hub> {
   const db = openDatabase(join(home, 'hub.db'))
   const closers: (() => void | Promise<void>)[] = [() => db.close()]
   const closeAll = async () => {
-    for (const close of closers.splice(0).reverse()) await close()
+    for (const close of closers.splice(0).reverse()) {
+      // One that fails must not keep the others open.
+      await Promise.resolve(close()).catch(() => undefined)
+    }
   }
   try {
     const sources: Omit<Sources, 'stored'> = {
@@ -90,6 +97,7 @@ export async function startHub(options: HubOptions): Promise<Hub> {
     const spare = prepareWorker({ script, log: workerLog }, settings.device === 'cpu' ? 'cpu' : undefined, 60_000)
     closers.push(() => spare.close())
     const cores = await physicalCores()
+    pruneResponses(db, Date.now() / 1000 - KEEP_RESPONSES_S)
     const registry = createRegistry({ folder: join(home, 'local_models'), log: log.child('registry') })
     closers.push(() => registry.close())
     const scanned = Promise.withResolvers<void>()
@@ -97,18 +105,26 @@ export async function startHub(options: HubOptions): Promise<Hub> {
     const models = new Scheduler({
       registry,
       ready: scanned.promise,
-      start: (load, report) => WorkerProcess.start({ script, log: workerLog, spare: spare.take }, load, report),
+      start: (load, report, signal) =>
+        WorkerProcess.start({ script, log: workerLog, spare: spare.take }, load, report, signal),
       probe: library => probeDevices(PROBE_SCRIPT, library === 'all' ? LIBRARIES : [library]),
       memory: () => readMemory(),
       settings: () => loadSettings(settings, cores),
       measuredBytes: (file, load) => measuredBytes(readProfile(db, profileKey(file, load)), load),
-      record: (file, load, info, speeds) =>
-        recordProfile(
-          db,
-          profileKey(file, load),
-          { ...rates(speeds), loadMs: info.loadMs, residentBytes: info.memoryBytes, deviceBytes: info.deviceBytes },
-          Date.now(),
-        ),
+      record(file, load, info, speeds) {
+        const measured = {
+          ...rates(speeds),
+          loadMs: info.loadMs,
+          residentBytes: info.memoryBytes,
+          deviceBytes: info.deviceBytes,
+        }
+        try {
+          recordProfile(db, profileKey(file, load), measured, Date.now())
+        } catch (thrown) {
+          // A full disk costs the profile, not the model.
+          log.warn('a profile was not stored', { model: file.id, reason: HubError.from(thrown).message })
+        }
+      },
       changed(status) {
         logState(log, status)
         events?.publish(toEvent(status))
@@ -154,6 +170,7 @@ export async function startHub(options: HubOptions): Promise<Hub> {
       log: log.child('http'),
       version: VERSION,
       allowedOrigins: () => settings.allowedOrigins,
+      ready: scanned.promise,
       upgrade,
     })
     closers.push(

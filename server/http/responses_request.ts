@@ -255,7 +255,8 @@ export function openResponse(
       name,
       description: description ?? null,
       parameters: parameters ?? null,
-      strict: strict ?? true,
+      // What is done: without strict a schema is kept as nearly as can be.
+      strict: strict ?? false,
     })),
     top_logprobs: body.top_logprobs ?? 0,
     truncation: 'disabled',

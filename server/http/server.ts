@@ -21,6 +21,8 @@ export type ServerDeps = {
   version: string
   /** Read on every request, so that a changed setting counts at once. */
   allowedOrigins(): readonly string[]
+  /** Resolves when the model folders have been read once; only public routes answer before. */
+  ready?: Promise<void>
   /** Takes WebSocket upgrades that passed the origin check. */
   upgrade?: (request: IncomingMessage, socket: Duplex, head: Buffer) => void
 }
@@ -115,6 +117,7 @@ export function createServer(deps: ServerDeps): Server {
       if (!response.writableFinished) stop.abort()
     })
     try {
+      if (route.scope !== 'public') await deps.ready
       const params = parse(route.params, paramsOf(request.params), '')
       const query = parse(route.query, request.query, '')
       if (route.query === undefined) refuseQuery(request.query)
@@ -168,7 +171,15 @@ export function createServer(deps: ServerDeps): Server {
     } else log.debug('request refused', fields)
   }
 
-  const server = createHttpServer({ keepAliveTimeout: 65_000, requestTimeout: 300_000 }, app)
+  const server = createHttpServer(
+    {
+      keepAliveTimeout: 65_000,
+      requestTimeout: 300_000,
+      // Java's client offers `Upgrade: h2c` with every request; it is answered as an ordinary one.
+      shouldUpgradeCallback: request => request.headers.upgrade?.toLowerCase() === 'websocket',
+    },
+    app,
+  )
   server.on('clientError', (error: NodeJS.ErrnoException, socket: Duplex) => {
     if (!socket.writable || error.code === 'ECONNRESET') {
       socket.destroy()
@@ -178,14 +189,12 @@ export function createServer(deps: ServerDeps): Server {
   })
   server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
     socket.on('error', () => socket.destroy())
+    upgraded.add(socket)
+    socket.once('close', () => upgraded.delete(socket))
     const verdict = checkOrigin(request.headers, rules())
     if (!verdict.allowed) endRaw(socket, new HubError('forbidden', verdict.reason ?? 'Refused.'))
     else if (deps.upgrade === undefined) endRaw(socket, new HubError('not_found', 'There is no WebSocket here.'))
-    else {
-      upgraded.add(socket)
-      socket.once('close', () => upgraded.delete(socket))
-      deps.upgrade(request, socket, head)
-    }
+    else deps.upgrade(request, socket, head)
   })
 
   return {
@@ -299,5 +308,6 @@ function endRaw(socket: Duplex, error: HubError): void {
   socket.end(
     `HTTP/1.1 ${error.status} ${error.status === 400 ? 'Bad Request' : error.status === 403 ? 'Forbidden' : 'Not Found'}\r\n` +
       `Content-Type: application/json\r\nContent-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
+    () => socket.destroy(),
   )
 }

@@ -11,6 +11,7 @@ export type SseOptions = {
 /** A silent stream says so often that it is alive, so that clients and proxies do not give up during a long prompt. */
 export const KEEP_ALIVE_MS = 5000
 /** Bytes that may wait for a slow reader before `send` asks its caller to wait. */
+const STALLED_MS = 5 * 60_000
 const HIGH_WATER_BYTES = 2 ** 20
 
 const HEADERS = {
@@ -62,7 +63,11 @@ export class Sse {
     response.write(frame)
     if (response.writableLength < HIGH_WATER_BYTES) return undefined
     return new Promise(resolve => {
+      // Who reads nothing for so long is gone; its model must not stay in use for it.
+      const stalled = setTimeout(() => response.destroy(), STALLED_MS)
+      stalled.unref()
       const done = (): void => {
+        clearTimeout(stalled)
         response.off('drain', done)
         response.off('close', done)
         resolve()

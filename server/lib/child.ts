@@ -28,7 +28,8 @@ type Pong<S> = { type: 'pong'; id: number; stats: S }
 /** Lines of stderr kept to explain a crash. */
 const SAID_LINES = 20
 const PING_MS = 5000
-const HUNG_MS = 60_000
+/** A first decode that reads a big model from a slow disk keeps its process from answering. */
+const HUNG_MS = 180_000
 const CLOSE_MS = 3000
 
 /** @typeParam To what is sent @typeParam From what arrives, pongs among it @typeParam Stats what a pong carries */
@@ -38,7 +39,7 @@ export class Child<To extends { type: string }, From extends { type: string }, S
   readonly #said: string[] = []
   readonly #exited: Promise<Exit>
   readonly #pings: NodeJS.Timeout
-  readonly #waiting = new Map<number, (stats: Stats) => void>()
+  readonly #waiting = new Map<number, (stats: Stats | undefined) => void>()
   #expected = false
   #reason: string | undefined
   #pingId = 0
@@ -84,6 +85,7 @@ export class Child<To extends { type: string }, From extends { type: string }, S
       // `close` comes after the last line of stderr; a child that could not be started has only `error`.
       const settle = (code: number | null, signal: string | null) => {
         clearInterval(this.#pings)
+        for (const give of this.#waiting.values()) give(undefined)
         resolve({
           code,
           signal,
@@ -124,7 +126,6 @@ export class Child<To extends { type: string }, From extends { type: string }, S
       const timer = setTimeout(() => give(undefined), timeoutMs)
       timer.unref()
       this.#waiting.set(id, give)
-      this.#process.once('close', () => give(undefined))
       this.#process.send({ type: 'ping', id }, () => undefined)
     })
   }

@@ -16,6 +16,7 @@ export const STATUS = {
   busy: 429,
   cancelled: 499,
   internal: 500,
+  training_failed: 500,
   worker_crashed: 503,
   model_load_failed: 503,
   insufficient_memory: 503,

@@ -15,7 +15,12 @@ import type {
   WorkerStats,
 } from '../wire/worker.ts'
 
-export type StartWorker = (options: LoadOptions, report: (fraction: number) => void) => Promise<WorkerProcess>
+/** Aborting the signal ends a worker that is still loading. */
+export type StartWorker = (
+  options: LoadOptions,
+  report: (fraction: number) => void,
+  signal: AbortSignal,
+) => Promise<WorkerProcess>
 
 type WorkerChild = Child<ToWorker, FromWorker, WorkerStats>
 
@@ -23,7 +28,11 @@ const startChild = ({ script, log, args = [] }: { script: string; log: Log; args
   new Child({ script, log, args }, () => undefined)
 
 /** A worker without a model, started while the hub itself still starts, for the first load. */
-export type Spare = { take(): WorkerChild | undefined; close(): Promise<void> }
+export type Spare = {
+  /** undefined when there is none, or when it has loaded other libraries. */
+  take(library: LoadOptions['library']): WorkerChild | undefined
+  close(): Promise<void>
+}
 
 /** @param library loaded ahead, where it is known already @param keepMs it ends unused after so long */
 export function prepareWorker(
@@ -32,13 +41,18 @@ export function prepareWorker(
   keepMs: number,
 ): Spare {
   let child: WorkerChild | undefined = startChild({ ...deps, args: library === undefined ? [] : [library] })
-  const take = () => {
-    const taken = child
+  const release = () => {
+    const released = child
     child = undefined
     clearTimeout(timer)
-    return taken
+    return released
   }
-  const close = async () => take()?.close({ type: 'exit' })
+  const close = async () => release()?.close({ type: 'exit' })
+  const take = (wanted: LoadOptions['library']) => {
+    if (library === undefined || library === wanted) return release()
+    void close()
+    return undefined
+  }
   const timer = setTimeout(() => void close(), keepMs)
   timer.unref()
   void child.exited.then(() => {
@@ -67,13 +81,14 @@ export class WorkerProcess {
    * @throws HubError model_load_failed, insufficient_memory, worker_crashed
    */
   static async start(
-    deps: { script: string; log: Log; spare?: () => WorkerChild | undefined },
+    deps: { script: string; log: Log; spare?: (library: LoadOptions['library']) => WorkerChild | undefined },
     options: LoadOptions,
     report: (fraction: number) => void,
+    signal: AbortSignal,
   ): Promise<WorkerProcess> {
     let worker: WorkerProcess | undefined
     const loaded = Promise.withResolvers<ModelInfo>()
-    const child = deps.spare?.() ?? startChild(deps)
+    const child = deps.spare?.(options.library) ?? startChild(deps)
     child.receive = message => {
       if (message.type === 'progress') report(message.fraction)
       else if (message.type === 'ready') loaded.resolve(message.info)
@@ -87,6 +102,8 @@ export class WorkerProcess {
       loaded.reject(error)
       if (worker !== undefined) worker.#bury(error)
     })
+    const abort = () => void child.close({ type: 'exit' })
+    signal.addEventListener('abort', abort, { once: true })
     child.send({ type: 'load', options })
     try {
       worker = new WorkerProcess(child, await loaded.promise)
@@ -94,6 +111,8 @@ export class WorkerProcess {
     } catch (thrown) {
       await child.close({ type: 'exit' })
       throw thrown
+    } finally {
+      signal.removeEventListener('abort', abort)
     }
   }
 

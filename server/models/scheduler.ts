@@ -89,6 +89,8 @@ type Plan = {
   fits: boolean
   freeBytes: number
   usableBytes: number
+  /** What could be used if nothing but the pinned models were loaded. */
+  mostBytes: number
 }
 
 const IDLE_CHECK_MS = 30_000
@@ -101,10 +103,14 @@ export class Scheduler implements Models {
   /** Loads go one after the other: two that measure the same free memory would both take it. */
   #lastLoad: Promise<unknown> = Promise.resolve()
   #released = Promise.withResolvers<void>()
-  #closed = false
+  readonly #closing = new AbortController()
+  readonly #closed: Promise<void>
 
   constructor(deps: SchedulerDeps) {
     this.#deps = deps
+    this.#closed = new Promise(resolve =>
+      this.#closing.signal.addEventListener('abort', () => resolve(), { once: true }),
+    )
     this.#idleTimer = setInterval(() => void this.#unloadIdle(), IDLE_CHECK_MS)
     this.#idleTimer.unref()
   }
@@ -158,10 +164,10 @@ export class Scheduler implements Models {
     const entry = this.#entry(this.#deps.registry.resolve(id))
     await entry.loading?.catch(() => undefined)
     if (entry.resident !== undefined) {
-      if (entry.resident.inUse > 0) {
+      if (!isIdle(entry)) {
         throw new HubError(
           'conflict',
-          `the model ${entry.file.id} is in use by ${entry.resident.inUse} requests; wait for them or cancel them`,
+          `the model ${entry.file.id} is in use by ${entry.resident.inUse + entry.waiting} requests; wait for them or cancel them`,
         )
       }
       await this.#unload(entry)
@@ -175,7 +181,7 @@ export class Scheduler implements Models {
     for (const [id, entry] of this.#entries) {
       if (known.has(id) || !isIdle(entry) || entry.loading !== undefined) continue
       await this.#unload(entry)
-      this.#entries.delete(id)
+      if (isIdle(entry) && entry.resident === undefined && entry.loading === undefined) this.#entries.delete(id)
     }
   }
 
@@ -186,7 +192,7 @@ export class Scheduler implements Models {
 
   /** Ends every worker. */
   async close(): Promise<void> {
-    this.#closed = true
+    this.#closing.abort()
     clearInterval(this.#idleTimer)
     await Promise.all(
       [...this.#entries.values()].map(async entry => {
@@ -196,9 +202,9 @@ export class Scheduler implements Models {
     )
   }
 
-  /** Reports of all installed libraries; probed once, then again only on demand. */
-  reports(fresh = false): Promise<DeviceReport[]> {
-    if (fresh || this.#reports === undefined) {
+  /** Reports of all installed libraries: probed once, the one in use again at each load. */
+  reports(): Promise<DeviceReport[]> {
+    if (this.#reports === undefined) {
       this.#reports = this.#deps.probe('all')
       this.#reports.catch(() => {
         this.#reports = undefined
@@ -267,7 +273,7 @@ export class Scheduler implements Models {
   // Loading.
 
   #load(entry: Entry): Promise<Resident> {
-    if (this.#closed) return Promise.reject(new HubError('shutting_down', 'the hub is shutting down'))
+    if (this.#closing.signal.aborted) return Promise.reject(new HubError('shutting_down', 'the hub is shutting down'))
     if (entry.loading === undefined) {
       const loading = this.#lastLoad.then(() => this.#start(entry))
       entry.loading = loading
@@ -281,7 +287,6 @@ export class Scheduler implements Models {
 
   async #start(entry: Entry): Promise<Resident> {
     try {
-      if (this.#closed) throw new HubError('shutting_down', 'the hub is shutting down')
       const plan = await this.#makeRoom(entry)
       const worker = await this.#startWorker(entry, plan)
       const resident: Resident = {
@@ -321,7 +326,7 @@ export class Scheduler implements Models {
       context: plan.options.contextTokens,
     })
     try {
-      return await this.#deps.start(plan.options, report)
+      return await this.#deps.start(plan.options, report, this.#closing.signal)
     } catch (thrown) {
       const error = HubError.from(thrown)
       if (plan.options.device === 'cpu' || this.#deps.settings().device !== 'auto') throw error
@@ -332,15 +337,18 @@ export class Scheduler implements Models {
         reason: error.message,
       })
       plan.options = { ...plan.options, device: 'cpu', library: 'cpu', gpuLayers: 0 }
-      return this.#deps.start(plan.options, report)
+      return this.#deps.start(plan.options, report, this.#closing.signal)
     }
   }
 
   /** @throws HubError insufficient_memory when it does not fit though nothing else is loaded */
   async #makeRoom(entry: Entry): Promise<Plan> {
     for (;;) {
+      if (this.#closing.signal.aborted) throw new HubError('shutting_down', 'the hub is shutting down')
       const plan = await this.#plan(entry.file)
       if (plan.fits) return plan
+      // What can never fit must not push the others out first.
+      if (plan.options.device === 'cpu' && plan.needBytes > plan.mostBytes) throw tooLarge(entry.file, plan)
       const others = [...this.#entries.values()].filter(other => other.resident !== undefined && other !== entry)
       const victim = others
         .filter(other => isIdle(other) && other.file.sidecar.pin !== true)
@@ -351,18 +359,12 @@ export class Scheduler implements Models {
         continue
       }
       if (others.some(other => !isIdle(other))) {
-        await this.#released.promise
+        await Promise.race([this.#released.promise, this.#closed])
         continue
       }
       const partial = this.#partial(plan, entry.file)
       if (partial !== undefined) return partial
-      const gib = (bytes: number) => `${(bytes / 2 ** 30).toFixed(1)} GiB`
-      throw new HubError(
-        'insufficient_memory',
-        `the model ${entry.file.id} needs about ${gib(plan.needBytes)}, and ${gib(plan.usableBytes)} of the ${gib(plan.freeBytes)} free may be used; ` +
-          'choose a smaller quantisation, a smaller context size, or close other programs',
-        { param: 'model' },
-      )
+      throw tooLarge(entry.file, plan)
     }
   }
 
@@ -370,7 +372,7 @@ export class Scheduler implements Models {
     const settings = this.#deps.settings()
     let report = settings.device === 'cpu' ? CPU_REPORT : chooseLibrary(await this.reports(), settings.device)
     const cpu = report.device === 'cpu'
-    if (!cpu) report = (await this.#deps.probe(report.library)).find(fresh => fresh.works) ?? report
+    if (!cpu) report = await this.#refresh(report)
     const need = this.#estimate(file)
     const wantedLayers = file.sidecar.gpu_layers ?? settings.gpuLayers
     const options: LoadOptions = {
@@ -398,16 +400,16 @@ export class Scheduler implements Models {
         ? memory.totalBytes
         : report.devices.reduce((sum, device) => sum + (device.kind === 'gpu' ? device.totalBytes : 0), 0)
     // Mapped weights count as available to the system although a model uses them, so what is set aside is taken off as well.
-    const setAside = [...this.#entries.values()].reduce(
-      (sum, entry) => sum + (entry.resident?.options.device === options.device ? entry.resident.needBytes : 0),
-      0,
-    )
-    const usableBytes = Math.max(
-      0,
-      Math.min(settings.memoryFraction * freeBytes, settings.memoryFraction * totalBytes - setAside),
-    )
+    const setAside = (pinnedOnly: boolean) =>
+      [...this.#entries.values()].reduce((sum, { resident, file: other }) => {
+        if (resident === undefined || resident.options.device !== options.device) return sum
+        return pinnedOnly && other.sidecar.pin !== true ? sum : sum + resident.needBytes
+      }, 0)
+    const most = settings.memoryFraction * totalBytes
+    const usableBytes = Math.max(0, Math.min(settings.memoryFraction * freeBytes, most - setAside(false)))
+    const mostBytes = most - setAside(true)
     const forced = !cpu && wantedLayers !== 'auto' && wantedLayers >= 0
-    return { options, need, needBytes, fits: forced || needBytes <= usableBytes, freeBytes, usableBytes }
+    return { options, need, needBytes, fits: forced || needBytes <= usableBytes, freeBytes, usableBytes, mostBytes }
   }
 
   /** With nothing left to unload, a GPU takes the layers that fit and the CPU the rest. */
@@ -422,6 +424,15 @@ export class Scheduler implements Models {
       needBytes: Math.min(plan.needBytes, plan.usableBytes),
       fits: true,
     }
+  }
+
+  /** The report with the memory that is free now; kept for the status page. */
+  async #refresh(report: DeviceReport): Promise<DeviceReport> {
+    const fresh = (await this.#deps.probe(report.library)).find(each => each.works)
+    if (fresh === undefined) return report
+    const reports = (await this.reports()).map(each => (each.library === fresh.library ? fresh : each))
+    this.#reports = Promise.resolve(reports)
+    return fresh
   }
 
   #contextTokens(file: ModelFile): number {
@@ -445,7 +456,8 @@ export class Scheduler implements Models {
     delete entry.resident
     this.#set(entry, { state: 'unloading' })
     await resident.worker.close()
-    this.#set(entry, { state: entry.loading === undefined ? 'unloaded' : 'loading' })
+    // A request may have loaded it anew while the old process was ending.
+    if (entry.resident === undefined) this.#set(entry, { state: entry.loading === undefined ? 'unloaded' : 'loading' })
   }
 
   #gone(entry: Entry, resident: Resident, expected: boolean): void {
@@ -458,6 +470,7 @@ export class Scheduler implements Models {
   }
 
   async #unloadIdle(): Promise<void> {
+    await this.dropRemoved()
     const { idleUnloadMinutes } = this.#deps.settings()
     if (idleUnloadMinutes <= 0) return
     const before = this.#deps.now() - idleUnloadMinutes * 60_000
@@ -472,6 +485,16 @@ export class Scheduler implements Models {
         await this.#unload(entry)
     }
   }
+}
+
+function tooLarge(file: ModelFile, plan: Plan): HubError {
+  const gib = (bytes: number) => `${(bytes / 2 ** 30).toFixed(1)} GiB`
+  return new HubError(
+    'insufficient_memory',
+    `the model ${file.id} needs about ${gib(plan.needBytes)}, and ${gib(plan.usableBytes)} of the ${gib(plan.freeBytes)} free may be used; ` +
+      'choose a smaller quantisation, a smaller context size, or close other programs',
+    { param: 'model' },
+  )
 }
 
 const isIdle = (entry: Entry) => entry.waiting === 0 && (entry.resident === undefined || entry.resident.inUse === 0)

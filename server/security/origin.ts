@@ -22,15 +22,13 @@ export type Verdict = {
   corsOrigin?: string
 }
 
-const LOOPBACK = new Set(['localhost', '127.0.0.1', '[::1]'])
-
 /**
  * Judges a request or a WebSocket upgrade by its headers. A foreign Host is DNS rebinding; a foreign Origin is another
  * site's page. Requests without an Origin (programs, address bar) are allowed.
  */
 export function checkOrigin(headers: OriginHeaders, rules: OriginRules): Verdict {
   const host = splitHost(headers.host)
-  if (host === undefined || (rules.loopbackOnly && !LOOPBACK.has(host.name))) {
+  if (host === undefined || (rules.loopbackOnly && !isLoopback(host.name))) {
     return refuse(
       `Host '${headers.host ?? ''}' is not a name of this machine. Call the hub as 127.0.0.1, localhost or [::1].`,
     )
@@ -44,7 +42,7 @@ export function checkOrigin(headers: OriginHeaders, rules: OriginRules): Verdict
   const own = /^http:\/\//.test(origin) ? splitHost(origin.slice('http://'.length)) : undefined
   if (own !== undefined && own.port === host.port) {
     if (own.name === host.name) return { allowed: true }
-    if (LOOPBACK.has(own.name) && LOOPBACK.has(host.name)) return { allowed: true, corsOrigin: origin }
+    if (isLoopback(own.name) && isLoopback(host.name)) return { allowed: true, corsOrigin: origin }
   }
   return refuse(`Origin '${origin}' is not allowed. Add it to the setting allowedOrigins to let this page use the hub.`)
 }

@@ -41,6 +41,11 @@ export function readResponse(db: Database, id: string): StoredResponse | undefin
   return row && fromRow(row)
 }
 
+/** Deletes responses made before a time in Unix seconds. */
+export function pruneResponses(db: Database, before: number): void {
+  db.batch([{ sql: 'delete from responses where created_ms < ?', params: [before * 1000] }])
+}
+
 /** @returns whether there was one */
 export function deleteResponse(db: Database, id: string): boolean {
   return db.all('delete from responses where id = ? returning id', id).length > 0

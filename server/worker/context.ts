@@ -77,7 +77,14 @@ export async function createContext(
       memory: native.get_memory(pointer),
       sequenceTokens: native.n_ctx_seq(pointer),
       batch,
-      decode: () => turns(async () => native.decode(pointer, batch.raw)),
+      // Handing a decode to another thread costs a millisecond, which tokens cannot afford; an embedding's long one must
+      // not keep this thread from answering.
+      decode: () =>
+        turns(async () =>
+          purpose.embeddings
+            ? runAsync<[Pointer, typeof batch.raw], number>(native.decode, pointer, batch.raw)
+            : native.decode(pointer, batch.raw),
+        ),
       free() {
         batch.free()
         native.free(pointer)

@@ -38,8 +38,10 @@ const REST_MS = 20
 
 type Slot = SlotView & {
   cache: number[]
-  sequence: Sequence | undefined /** cells that belong to another slot as well */
+  sequence: Sequence | undefined
+  /** Cells that belong to the slot `sharedFrom` as well. */
   shared: number
+  sharedFrom: number
 }
 type Row = {
   slot: Slot
@@ -98,6 +100,7 @@ export class Engine {
       lastUsed: 0,
       sequence: undefined,
       shared: 0,
+      sharedFrom: -1,
     }))
   }
 
@@ -217,6 +220,8 @@ export class Engine {
     for (const sequence of [...this.#queue]) {
       if (this.#slots.every(slot => slot.busy)) return
       const { run, tokens } = sequence
+      // The first choice gives the prompt's log probabilities; the others begin when they are complete.
+      if (run.promptLogprobs !== undefined && sequence.choice > 0 && run.firstTokenMs === undefined) continue
       // Log probabilities of the prompt need every position evaluated.
       const reuse = run.request.cachePrompt && run.promptLogprobs === undefined
       const placement = place(this.#slots, tokens, run.adapterKey, { reuse, canCut: this.#model.canCut })
@@ -252,6 +257,10 @@ export class Engine {
       native.memory_seq_rm(memory, slot.id, -1, -1)
       native.memory_seq_cp(memory, donor, slot.id, 0, reuse)
       slot.shared = reuse
+      slot.sharedFrom = donor
+    } else if (restores) {
+      // The slot was emptied for a state that then did not fit.
+      reuse = 0
     }
     if (!native.memory_seq_rm(memory, slot.id, reuse, -1)) {
       native.memory_seq_rm(memory, slot.id, -1, -1)
@@ -310,6 +319,8 @@ export class Engine {
     this.#model.native.memory_seq_rm(this.#context.memory!, slot.id, -1, -1)
     slot.cache = []
     slot.shared = 0
+    // Cells that others share stay; from now on each counts them as its own.
+    for (const other of this.#slots) if (other.sharedFrom === slot.id) other.shared = 0
   }
 
   // One step.
@@ -420,7 +431,9 @@ export class Engine {
         row.output + index,
         this.#model.vocabularySize,
       )
-      run.promptLogprobs.push(tokenLogprob(this.#model, next, distribution(logits, run.request.topLogprobs ?? 0)))
+      const likelihood = distribution(logits, run.request.topLogprobs ?? 0)
+      // By position, not appended: a sequence that lost its place in the KV evaluates its prompt again.
+      run.promptLogprobs[row.from + index + 1] = tokenLogprob(this.#model, next, likelihood)
     }
   }
 

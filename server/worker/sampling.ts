@@ -154,7 +154,9 @@ export class Sampler {
   prime(prompt: readonly number[]): void {
     if (this.#lastN !== 0) this.#remember(this.#lastN > 0 ? prompt.slice(-this.#lastN) : prompt)
     if (this.#chain !== undefined && (this.#options.sampling.dryMultiplier ?? 0) > 0) {
-      for (const token of prompt.slice(-1024)) this.#native.sampler_accept(this.#chain, token)
+      const lastN = this.#options.sampling.dryPenaltyLastN ?? DEFAULTS.dryPenaltyLastN
+      for (const token of lastN < 0 ? prompt : prompt.slice(-Math.max(1, lastN)))
+        this.#native.sampler_accept(this.#chain, token)
     }
   }
 
@@ -338,7 +340,7 @@ function createGrammar(model: Model, grammar: GrammarText): Pointer {
   return sampler
 }
 
-function createChain(model: Model, { sampling, infill }: SamplerOptions): Pointer {
+function createChain(model: Model, { sampling, infill, grammar }: SamplerOptions): Pointer {
   const { native, vocab } = model
   const chain = native.sampler_chain_init({ no_perf: true })
   const add = (sampler: Pointer) => native.sampler_chain_add(chain, sampler)
@@ -347,6 +349,9 @@ function createChain(model: Model, { sampling, infill }: SamplerOptions): Pointe
       ? Math.floor(Math.random() * 2 ** 32)
       : Number(BigInt.asUintN(32, BigInt(sampling.seed)))
   if ((sampling.dryMultiplier ?? 0) > 0) {
+    const dryLastN = sampling.dryPenaltyLastN ?? DEFAULTS.dryPenaltyLastN
+    // -1 is the whole context.
+    const contextTokens = Math.max(DEFAULTS.dryPenaltyLastN, native.model_n_ctx_train(model.pointer))
     const breakers = [...(sampling.drySequenceBreakers ?? DEFAULTS.drySequenceBreakers)]
     add(
       native.sampler_init_dry(
@@ -354,7 +359,7 @@ function createChain(model: Model, { sampling, infill }: SamplerOptions): Pointe
         sampling.dryMultiplier ?? 0,
         sampling.dryBase ?? DEFAULTS.dryBase,
         sampling.dryAllowedLength ?? DEFAULTS.dryAllowedLength,
-        sampling.dryPenaltyLastN ?? DEFAULTS.dryPenaltyLastN,
+        dryLastN < 0 ? contextTokens : dryLastN,
         breakers,
         breakers.length,
       ),
@@ -369,7 +374,8 @@ function createChain(model: Model, { sampling, infill }: SamplerOptions): Pointe
     add(native.sampler_init_xtc(sampling.xtcProbability ?? 0, sampling.xtcThreshold ?? 0.1, 1, seed))
   }
   add(native.sampler_init_temp(sampling.temperature ?? DEFAULTS.temperature))
-  if (infill) add(native.sampler_init_infill(vocab))
+  // It may choose the end of the text out of nothing, which a grammar could not take.
+  if (infill && grammar === undefined) add(native.sampler_init_infill(vocab))
   const temperature = sampling.temperature ?? DEFAULTS.temperature
   add(temperature <= 0 ? native.sampler_init_greedy() : native.sampler_init_dist(seed))
   return chain

@@ -1,5 +1,6 @@
 /** The door itself: bodies, unknown addresses, methods, hosts and origins, failures of handlers. */
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
 import { request as httpRequest } from 'node:http'
 import { connect } from 'node:net'
 import { test } from 'node:test'
@@ -275,4 +276,27 @@ test('a taken port is the error of the system', async context => {
   const server = createServer({ routes: [], log: silentLog, version: '0', allowedOrigins: () => [] })
   await assert.rejects(server.listen({ host: '127.0.0.1', port: hub.port }), { code: 'EADDRINUSE' })
   await server.close()
+})
+
+test("an offer to upgrade that is no WebSocket is passed over, as Java's client makes it", async context => {
+  const hub = await testHub(context)
+  const answer = await raw(hub, '/health', {
+    Connection: 'Upgrade, HTTP2-Settings',
+    Upgrade: 'h2c',
+    'HTTP2-Settings': 'AAEA',
+  })
+  assert.equal(answer.status, 200)
+})
+
+test('a refused upgrade does not keep the hub from closing', async () => {
+  const closers: (() => Promise<void>)[] = []
+  const hub = await testHub({ after: close => void closers.push(close) })
+  const socket = connect({ port: hub.port, host: '127.0.0.1', allowHalfOpen: true })
+  socket.write(
+    `GET /v1/events HTTP/1.1\r\nHost: 127.0.0.1:${hub.port}\r\nOrigin: http://evil.example\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n`,
+  )
+  const [first] = (await once(socket, 'data')) as [Buffer]
+  assert.match(first.toString(), /^HTTP\/1\.1 403/)
+  for (const close of closers) await close()
+  socket.destroy()
 })

@@ -187,6 +187,46 @@ describe('scheduler', () => {
     await scheduler.close()
   })
 
+  test('a model that can never fit pushes nobody out', async () => {
+    const { scheduler, workers } = setUp([file('a', 5 * GIB), file('huge', 40 * GIB)])
+    await scheduler.load('a', never)
+    await assert.rejects(scheduler.load('huge', never), { code: 'insufficient_memory' })
+    assert.deepEqual(
+      workers.map(worker => worker.closed),
+      [false],
+    )
+    await scheduler.close()
+  })
+
+  test('unloading is refused while somebody waits for the load', async () => {
+    const gate = Promise.withResolvers<void>()
+    const probe = async () => {
+      await gate.promise
+      return [CPU]
+    }
+    const { scheduler } = setUp([file('a', GIB)], { probe })
+    const waiting = scheduler.acquire('a', never)
+    await new Promise(setImmediate)
+    const unloading = scheduler.unload('a')
+    gate.resolve()
+    const lease = await waiting
+    await assert.rejects(unloading, { code: 'conflict' })
+    assert.equal(scheduler.get('a').state, 'ready')
+    lease.release()
+    await scheduler.close()
+  })
+
+  test('closing does not wait for a load that waits for room', async () => {
+    const { scheduler } = setUp([file('a', 10 * GIB), file('b', 10 * GIB)])
+    const lease = await scheduler.acquire('a', never)
+    const loading = scheduler.load('b', never)
+    await new Promise(setImmediate)
+    const refused = assert.rejects(loading, { code: 'shutting_down' })
+    await scheduler.close()
+    await refused
+    lease.release()
+  })
+
   test('requests at once load a model once; beyond slots and queue they are told to come back', async () => {
     const { scheduler, workers } = setUp([file('a', GIB)])
     const leases = await Promise.all([1, 2, 3, 4].map(() => scheduler.acquire('a', never)))

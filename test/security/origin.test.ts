@@ -72,3 +72,11 @@ test('loopback addresses are told from others', () => {
     assert.equal(isLoopback(address), false, address)
   }
 })
+
+test('every address of the loopback range is a name of this machine', () => {
+  assert.equal(checkOrigin({ host: '127.0.0.2:8000' }, { allowedOrigins: [], loopbackOnly: true }).allowed, true)
+  assert.equal(
+    checkOrigin({ host: '127.0.0.2.evil.example' }, { allowedOrigins: [], loopbackOnly: true }).allowed,
+    false,
+  )
+})

@@ -225,4 +225,37 @@ describe('engine on stories260K', needsModels, () => {
     assert.equal(again.cachedTokens, first.done!.usage.promptTokens - 1)
     small.engine.close()
   })
+
+  test('a state that is gone by the time it is wanted is not claimed', async () => {
+    const shared = 'Once upon a time there was a girl named Lily. She was very happy and'
+    const first = `${shared}${' played with a dog in the park and saw a big red ball. The dog ran to it.'.repeat(4)}`
+    const second = `${shared}${' went home to see mom and dad, who had cake. They sat down and ate it.'.repeat(4)}`
+    const path = join(testModels()!, 'stories260K-F32.gguf')
+    const right = (await hub.generate(`${second} `, { maxTokens: 20, cachePrompt: false })).texts[0]
+    // Room in RAM for one conversation only: saving the one that leaves drops the one that is wanted.
+    const bytes = 1.3 * 2 * 160 * 5 * 32 * 4
+    const small = await testEngine(path, { slots: 1, promptCacheBytes: bytes })
+    await small.generate(second, { maxTokens: 20 })
+    await small.generate(first, { maxTokens: 20 })
+    const again = await small.generate(`${second} `, { maxTokens: 20 })
+    assert.equal(again.texts[0], right)
+    small.engine.close()
+  })
+
+  test('several choices echo the whole prompt with its log probabilities', async () => {
+    await hub.generate(LONG.repeat(2), { maxTokens: 1, cachePrompt: false })
+    const result = await hub.generate(LONG.repeat(2), { n: 2, echo: true, topLogprobs: 0, maxTokens: 2 })
+    const start = result.events[0]
+    assert.ok(start?.type === 'start')
+    assert.equal(start.echo?.logprobs?.length, start.promptTokens)
+    assert.deepEqual(result.finishReasons, ['length', 'length'])
+  })
+
+  test('filling in under a grammar keeps to the grammar', async () => {
+    const grammar = { text: 'root ::= "{" [a-z]{3,9} "}"' }
+    for (const seed of [1, 2, 3, 4]) {
+      const sampling = { temperature: 1.5, topK: 0, topP: 1, minP: 0, seed }
+      assert.match((await hub.generate('Once', { sampling }, { grammar, infill: true })).texts[0]!, /^\{[a-z]{3,9}\}$/)
+    }
+  })
 })

@@ -22,7 +22,7 @@ export const llama3: ChatFormat = textFormat({
   detect: source => source.includes('<|start_header_id|>') && source.includes('"parameters": '),
   openers: [TAG],
   preserved: [],
-  triggers: ['(<\\|python_tag\\|>)$', '^[ \\n\\r\\t]{0,8}(\\{[ \\n\\r\\t]{0,8}"name" ?: ?"?)$'],
+  triggers: ['(<\\|python_tag\\|>)$', '^[ \\n\\r\\t]{0,8}(\\{ ?"name": ?"?)$'],
   bare: (reading, back) => input => {
     const found = input.peek(['{'])
     if (found === undefined) return undefined

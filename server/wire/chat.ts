@@ -8,6 +8,7 @@ import {
   Stop,
   StreamOptions,
   samplingFields,
+  sent,
   TimingsOut,
   UsageOut,
 } from './common.ts'
@@ -16,12 +17,6 @@ const PART_HINT: { [type: string]: string } = {
   image_url: "Content parts of type 'image_url' are not supported: no model here reads images.",
   input_audio: "Content parts of type 'input_audio' are not supported: no model here hears audio.",
   file: "Content parts of type 'file' are not supported: send the text of the file.",
-}
-
-/** The value of `key` in what the user sent, for a message that names it. */
-function sent(input: unknown, key: string): string {
-  const value = typeof input === 'object' && input !== null ? (input as { [key: string]: unknown })[key] : undefined
-  return typeof value === 'string' ? value.slice(0, 40) : (JSON.stringify(value)?.slice(0, 40) ?? 'nothing')
 }
 
 const TextPart = z.strictObject({ type: z.literal('text'), text: z.string() })

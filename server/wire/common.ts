@@ -121,3 +121,9 @@ export const ErrorOut = z.object({
     code: z.string().nullable(),
   }),
 })
+
+/** What was sent under a key, short enough for a message. */
+export function sent(input: unknown, key: string): string {
+  const value = typeof input === 'object' && input !== null ? (input as { [key: string]: unknown })[key] : undefined
+  return typeof value === 'string' ? value.slice(0, 40) : (JSON.stringify(value)?.slice(0, 40) ?? 'nothing')
+}

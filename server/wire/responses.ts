@@ -1,12 +1,7 @@
 /** POST /v1/responses: request, items, response and stream events in OpenAI's form, with the hub's extensions. */
 import * as z from 'zod'
-import { engineFields, identifierFields, ModelId, refused, samplingFields, TimingsOut } from './common.ts'
+import { engineFields, identifierFields, ModelId, refused, samplingFields, sent, TimingsOut } from './common.ts'
 
-/** The value of `key` in what the user sent, for a message that names it. */
-function sent(input: unknown, key: string): string {
-  const value = typeof input === 'object' && input !== null ? (input as { [key: string]: unknown })[key] : undefined
-  return typeof value === 'string' ? value.slice(0, 40) : (JSON.stringify(value)?.slice(0, 40) ?? 'nothing')
-}
 type Issue = { code?: string | undefined; input?: unknown }
 /** Words for a discriminator that names nothing known. */
 const unknown =

@@ -30,7 +30,6 @@ export class TextStream {
   stopped: string | undefined
   /** A tool call was opened. */
   calledTool = false
-  reasoningCharacters = 0
 
   constructor(options: { parser: Parser; stops: readonly string[]; minIndent?: number }) {
     this.#parser = options.parser
@@ -83,7 +82,6 @@ export class TextStream {
 
   #count(parsed: Parsed): Parsed {
     if (parsed.toolCalls.length > 0) this.calledTool = true
-    this.reasoningCharacters += parsed.reasoning.length
     return parsed
   }
 

@@ -1,5 +1,5 @@
 /** DeepSeek's `<｜tool▁calls▁begin｜>`: with the arguments in a fenced block (R1, V3) or bare (V3.1). */
-import { type ChatFormat, textFormat } from './format.ts'
+import { type ChatFormat, textFormat, trigger } from './format.ts'
 import { namedRule, readNamed } from './named_calls.ts'
 
 const SECTION = '<｜tool▁calls▁begin｜>'
@@ -21,7 +21,7 @@ export const deepseekR1: ChatFormat = textFormat({
   detect: source => source.includes(SECTION) && source.includes('```json'),
   openers: R1.openers,
   preserved: MARKS,
-  triggers: [`(${SECTION})$`],
+  triggers: [trigger(SECTION)],
   read: (opener, reading, back) => readNamed(R1, opener, reading, back),
   calls: (builder, tools, parallel) =>
     namedRule(builder, tools, parallel, {
@@ -48,7 +48,7 @@ export const deepseekV31: ChatFormat = textFormat({
   detect: source => source.includes(SECTION),
   openers: V31.openers,
   preserved: MARKS,
-  triggers: [`(${SECTION})$`],
+  triggers: [trigger(SECTION)],
   read: (opener, reading, back) => readNamed(V31, opener, reading, back),
   calls: (builder, tools, parallel) =>
     namedRule(builder, tools, parallel, { open: SECTION, before: BEGIN, between: SEP, after: END, close: SECTION_END }),

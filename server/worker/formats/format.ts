@@ -61,7 +61,7 @@ export function textFormat(options: TextFormat): ChatFormat {
     reasoning,
     preserved: [...openers, ...(options.preserved ?? [])],
     stops: options.stops ?? [],
-    triggers: options.triggers ?? openers.map(opener => `(${escapePattern(opener)})$`),
+    triggers: options.triggers ?? openers.map(opener => trigger(escapePattern(opener))),
     start(reading) {
       const calls = reading.tools.length > 0 ? openers : []
       const content: State = (input, output) => {
@@ -141,6 +141,15 @@ export function argumentsOf(builder: GrammarBuilder, tool: Tool, index: number):
   const whole =
     typeof schema === 'object' && !KINDS.some(keyword => keyword in schema) ? { ...schema, type: 'object' } : schema
   return builder.schema(whole, `arguments-${index}`, { param: `tools.${index}.function.parameters` })
+}
+
+/**
+ * A trigger: what begins a call, a pattern, stands at the end of the output so far, behind the pattern `before`.
+ * The engine ends the process where the grammar does not begin with the rest of the output from there on, so that `call` may
+ * match only what the grammar allows, and `$` is no end: in the engine's build for Windows it also stands before a line end.
+ */
+export function trigger(call: string, before = ''): string {
+  return `${before}(${call})(?![\\s\\S])`
 }
 
 export function escapePattern(text: string): string {

@@ -1,6 +1,6 @@
 /** gpt-oss: every message has a channel; analysis is reasoning, a message to `functions.name` is a call. */
 import { literal } from '../grammar.ts'
-import { argumentsOf, type ChatFormat, knows, perTool, type Reading, textUntil } from './format.ts'
+import { argumentsOf, type ChatFormat, knows, perTool, type Reading, textUntil, trigger } from './format.ts'
 import { readArguments } from './named_calls.ts'
 import type { State } from './parser.ts'
 
@@ -57,9 +57,10 @@ export const harmony: ChatFormat = {
   preserved: ['<|start|>', '<|end|>', '<|message|>', '<|channel|>', '<|constrain|>', '<|return|>', '<|call|>'],
   stops: [],
   triggers: [
-    '<\\|channel\\|>(?:commentary|analysis)( to=functions\\.)$',
-    '<\\|start\\|>assistant( to=functions\\.)$',
-    '^( to=functions\\.)$',
+    // The dot may come in one token with the name's beginning.
+    trigger(' to=functions\\.?', '<\\|channel\\|>(?:commentary|analysis)'),
+    trigger(' to=functions\\.?', '<\\|start\\|>assistant'),
+    trigger(' to=functions\\.?', '^'),
   ],
   efforts: ['low', 'medium', 'high'],
   start: harmonyState,

@@ -1,5 +1,5 @@
 /** `<tool_call>{"name": ..., "arguments": {...}}</tool_call>`: Hermes, Qwen2.5, Qwen3, Granite 4, and every model without a form of its own. */
-import { type ChatFormat, knows, textFormat } from './format.ts'
+import { type ChatFormat, knows, textFormat, trigger } from './format.ts'
 import { readClose, readObject, wrappedRule } from './json_calls.ts'
 
 const OPEN = '<tool_call>'
@@ -10,7 +10,7 @@ export const hermes: ChatFormat = textFormat({
   name: 'hermes',
   detect: source => source.includes(OPEN),
   openers: [OPEN],
-  triggers: ['(<tool_call>[ \\n\\r\\t]{0,8}(?:\\{ ?"?)?)$'],
+  triggers: [trigger('<tool_call>[ \\n\\r\\t]{0,8}(?:\\{ ?"?)?')],
   read: (opener, reading, back) => readObject(KEYS, knows(reading), opener, readClose([CLOSE], back), back),
   calls: (builder, tools, parallel) => wrappedRule(builder, tools, parallel, { open: OPEN, close: CLOSE, keys: KEYS }),
   write: calls =>

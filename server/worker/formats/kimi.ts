@@ -1,5 +1,5 @@
 /** Kimi K2's `<|tool_calls_section_begin|>`; the id of a call names the function: `functions.name:0`. */
-import { type ChatFormat, textFormat } from './format.ts'
+import { type ChatFormat, textFormat, trigger } from './format.ts'
 import { namedRule, readNamed } from './named_calls.ts'
 
 const SECTION = '<|tool_calls_section_begin|>'
@@ -19,7 +19,7 @@ export const kimi: ChatFormat = textFormat({
   detect: source => source.includes(SECTION),
   openers: CALLS.openers,
   preserved: [SECTION, BEGIN, ARGUMENTS, END, SECTION_END],
-  triggers: ['(<\\|tool_calls_section_begin\\|>)$'],
+  triggers: [trigger('<\\|tool_calls_section_begin\\|>')],
   read: (opener, reading, back) => readNamed(CALLS, opener, reading, back),
   calls: (builder, tools, parallel) =>
     namedRule(builder, tools, parallel, {

@@ -1,5 +1,5 @@
 /** The bare `{"name": ..., "parameters": {...}}` of Llama 3, perhaps behind `<|python_tag|>`. */
-import { type ChatFormat, knows, type Reading, textFormat } from './format.ts'
+import { type ChatFormat, knows, type Reading, textFormat, trigger } from './format.ts'
 import { objectRule, readObject } from './json_calls.ts'
 import type { State } from './parser.ts'
 
@@ -22,7 +22,7 @@ export const llama3: ChatFormat = textFormat({
   detect: source => source.includes('<|start_header_id|>') && source.includes('"parameters": '),
   openers: [TAG],
   preserved: [],
-  triggers: ['(<\\|python_tag\\|>)$', '^[ \\n\\r\\t]{0,8}(\\{ ?"name": ?"?)$'],
+  triggers: [trigger('<\\|python_tag\\|>'), trigger('\\{ ?"name": ?"?', '^[ \\n\\r\\t]{0,8}')],
   bare: (reading, back) => input => {
     const found = input.peek(['{'])
     if (found === undefined) return undefined

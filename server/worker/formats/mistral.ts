@@ -1,6 +1,6 @@
 /** Mistral's `[TOOL_CALLS]`: a list of objects (Nemo and its time), or name and arguments apart (Devstral, Ministral 3), or an id between (Small 3.2). */
 import { literal } from '../grammar.ts'
-import { argumentsOf, type ChatFormat, knows, perTool, textFormat } from './format.ts'
+import { argumentsOf, type ChatFormat, knows, perTool, textFormat, trigger } from './format.ts'
 import { listRule, readList } from './json_calls.ts'
 import { namedRule, readNamed } from './named_calls.ts'
 
@@ -13,7 +13,7 @@ export const mistral: ChatFormat = textFormat({
   detect: source => source.includes(OPEN),
   idLength: 9,
   openers: [OPEN],
-  triggers: ['(\\[TOOL_CALLS\\][ \\n\\r\\t]{0,8}\\[?)$'],
+  triggers: [trigger('\\[TOOL_CALLS\\][ \\n\\r\\t]{0,8}\\[?')],
   read: (opener, reading, back) => readList(KEYS, knows(reading), opener, [], back),
   calls: (builder, tools, parallel) => listRule(builder, tools, parallel, { open: OPEN, close: '', keys: KEYS }),
 })

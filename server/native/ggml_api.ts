@@ -176,6 +176,11 @@ size_t ggml_gallocr_get_buffer_size(void*, int);
 void ggml_gallocr_reserve_n_size(void*, void*, void*, void*, size_t*);
 void* ggml_backend_get_default_buffer_type(void*);
 void* ggml_backend_alloc_ctx_tensors(void*, void*);
+size_t ggml_backend_alloc_ctx_tensors_from_buft_size(void*, void*);
+void* ggml_backend_cpu_buffer_from_ptr(void*, size_t);
+int ggml_backend_tensor_alloc(void*, void*, void*);
+void* ggml_get_first_tensor(void*);
+void* ggml_get_next_tensor(void*, void*);
 void ggml_backend_buffer_free(void*);
 void ggml_backend_buffer_clear(void*, uint8_t);
 size_t ggml_backend_buffer_get_size(void*);
@@ -261,6 +266,13 @@ export type BaseFunctions = {
   backend_get_default_buffer_type(backend: P): P
   /** null: out of memory */
   backend_alloc_ctx_tensors(context: P, backend: P): P | null
+  /** Bytes that `backend_alloc_ctx_tensors` would take. */
+  backend_alloc_ctx_tensors_from_buft_size(context: P, bufferType: P): Int
+  /** A buffer at an address of the caller's; nothing is read or written there before a graph is computed. */
+  backend_cpu_buffer_from_ptr(address: Int, bytes: Int): P
+  backend_tensor_alloc(buffer: P, tensor: P, address: Int): number
+  get_first_tensor(context: P): P | null
+  get_next_tensor(context: P, tensor: P): P | null
   backend_buffer_free(buffer: P): void
   backend_buffer_clear(buffer: P, value: number): void
   backend_buffer_get_size(buffer: P): Int

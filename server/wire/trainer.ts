@@ -41,7 +41,10 @@ export const TrainerJob = z.strictObject({
       z.strictObject({ type: z.literal('preference'), beta: z.number().positive().default(0.1) }),
     ])
     .default({ type: 'supervised' }),
-  rowTokens: positive.min(8).default(1024).describe('tokens of a packed row'),
+  rowTokens: positive
+    .min(8)
+    .default(1024)
+    .describe('tokens of a packed row; shorter where the device has no memory for it'),
   buckets: z.array(positive).min(1).optional().describe('row lengths with a graph of their own, up to rowTokens'),
   rowsPerStep: positive.default(4).describe('rows, or preference pairs, whose gradients make one step'),
   epochs: positive.default(3),
@@ -145,6 +148,9 @@ export type FromTrainer =
       totalSteps: number
       /** Step of the checkpoint that the run goes on from; 0 for a new one. */
       resumedStep: number
+      /** What fits the device: rows may be shorter, and layers recomputed, where the job's own wishes would not. */
+      rowTokens: number
+      layerCheckpointing: boolean
       /** Absent where there is nothing to compare with: a random start. */
       parity?: Parity
       weightsBytes: number

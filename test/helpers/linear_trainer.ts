@@ -68,7 +68,8 @@ export function linearModel(options: LinearOptions): LinearModel {
     accumulations: 0,
     freed: false,
     async accumulate(row, lossScale) {
-      const spoiled = options.onAccumulate?.(++model.accumulations) === 'nan'
+      model.accumulations++
+      const spoiled = options.onAccumulate?.(model.accumulations) === 'nan'
       const loss = pass(row, lossScale) * lossScale
       if (spoiled) gradient.fill(Number.NaN)
       return spoiled ? Number.NaN : loss

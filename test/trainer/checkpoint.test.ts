@@ -26,6 +26,7 @@ const identity: Identity = {
   continuedSha256: null,
   settings: { rate: 0.1, mode: { type: 'lora', rank: 4 } },
 }
+const fitted = { buckets: [8, 16], checkpoint: true }
 const place = { ...START, step: 7, epoch: 1, stepInEpoch: 2, best: { step: 4, loss: 1.5 } }
 const model = linearModel({ vocabularySize: 5, contextLength: 8, seed: 1 })
 const { parameters } = model
@@ -40,11 +41,12 @@ const refused = (message: RegExp) => (error: unknown) => {
 }
 
 test('everything of a run is read back to the last bit', () => {
-  writeCheckpoint(path, { identity, place, best }, parameters)
+  writeCheckpoint(path, { identity, place, fitted, best }, parameters)
   const read = readCheckpoint(path)
   assert.deepEqual(read, {
     identity,
     place,
+    fitted,
     stepCount: 6,
     tensors: new Map([[name, { value: parameters.get(name), ...parameters.moments(name) }]]),
     best,
@@ -59,7 +61,7 @@ test('everything of a run is read back to the last bit', () => {
 })
 
 test('a checkpoint that is damaged or cut anywhere is refused', () => {
-  writeCheckpoint(path, { identity, place, best: null }, parameters)
+  writeCheckpoint(path, { identity, place, fitted, best: null }, parameters)
   const good = readFileSync(path)
   for (let at = 0; at < good.length; at += 13) {
     const bytes = Buffer.from(good)
@@ -87,11 +89,11 @@ test('a checkpoint of another run is refused with all that differs', () => {
 })
 
 test('a full disk is told, and the last good checkpoint stands', { skip: !existsSync('/dev/full') }, () => {
-  writeCheckpoint(path, { identity, place, best: null }, parameters)
+  writeCheckpoint(path, { identity, place, fitted, best: null }, parameters)
   const good = readFileSync(path)
   // The file beside it, into which the next one is written, leads to a disk without room.
   symlinkSync('/dev/full', `${path}.part`)
-  const write = () => writeCheckpoint(path, { identity, place: { ...place, step: 8 }, best: null }, parameters)
+  const write = () => writeCheckpoint(path, { identity, place: { ...place, step: 8 }, fitted, best: null }, parameters)
   assert.throws(write, refused(/the disk of .* is full, so run.checkpoint was not written/))
   assert.deepEqual(readFileSync(path), good)
   assert.equal(existsSync(`${path}.part`), false)
@@ -101,6 +103,6 @@ test('a full disk is told, and the last good checkpoint stands', { skip: !exists
 
 test('a folder that is a file is told', () => {
   writeFileSync(join(folder, 'file'), '')
-  const write = () => writeCheckpoint(join(folder, 'file', 'x'), { identity, place, best: null }, parameters)
+  const write = () => writeCheckpoint(join(folder, 'file', 'x'), { identity, place, fitted, best: null }, parameters)
   assert.throws(write, refused(/ENOTDIR|ENOENT|EEXIST/))
 })

@@ -1,0 +1,307 @@
+/** A base model open for training: its weights, what is trained, and the graphs for rows of each length. */
+import { HubError } from '../lib/error.ts'
+import { type Backend, type Ggml, type GgufTensor, loadGgml } from '../native/ggml.ts'
+import type { Pointer } from '../native/structs.ts'
+import { chooseFamily } from './families/all.ts'
+import type { Family, Numbers } from './families/family.ts'
+import { type Base, buildGraph, countTargets, type Graph, type GraphOptions } from './graph.ts'
+import { fullTensors, loraScale, loraTensors, startFull, startLora } from './lora.ts'
+import { Optimizer } from './optimizer.ts'
+import { Parameters } from './parameters.ts'
+import { randomAt } from './random.ts'
+import { checkTensors, expectedTensors, isConstant } from './tensors.ts'
+import type { OpenOptions, OptimizerSettings, Row, TrainerModel } from './types.ts'
+import { loadWeights, readAsF32, type Weights } from './weights.ts'
+
+/** @throws HubError invalid_request for a base that cannot be trained, insufficient_memory, or not_found for the device */
+export async function openModel(options: OpenOptions): Promise<TrainerModel> {
+  const ggml = loadGgml(options.library)
+  const { metadata, tensors } = ggml.readHeader(options.path)
+  const embedding = tensors.find(tensor => tensor.name === 'token_embd.weight')
+  const listed = metadata['tokenizer.ggml.tokens']
+  const texts = typeof listed === 'object' && 'texts' in listed ? listed.texts : undefined
+  const { family, numbers } = chooseFamily(metadata, embedding?.shape[1] ?? texts ?? 0)
+  const random = options.mode.type === 'full' && options.mode.randomStart
+  if (!random || tensors.length > 0) checkTensors(family, numbers, tensors)
+  if (options.buckets.length === 0) throw new HubError('invalid_request', 'a run needs at least one row length')
+
+  const backend = ggml.openBackend(options.device, options.threads)
+  const opened: { free(): void }[] = [{ free: () => ggml.backend_free(backend.pointer) }]
+  try {
+    const { base, parameters, weights } = await openBase(ggml, backend, options, family, numbers, tensors)
+    opened.push(weights, parameters)
+    const optimizer = new Optimizer(ggml, backend, parameters)
+    opened.push(optimizer)
+    return new OpenModel(base, parameters, weights, optimizer, options)
+  } catch (error) {
+    for (const each of opened.reverse()) each.free()
+    throw error
+  }
+}
+
+async function openBase(
+  ggml: Ggml,
+  backend: Backend,
+  options: OpenOptions,
+  family: Family,
+  numbers: Numbers,
+  tensors: GgufTensor[],
+): Promise<{ base: Base; parameters: Parameters; weights: Weights }> {
+  const { path, mode, seed } = options
+  if (mode.type === 'lora') {
+    const weights = await loadWeights(ggml, backend, path, tensors)
+    try {
+      const parameters = new Parameters(ggml, backend, loraTensors(weights.values, numbers.layers, mode.lora))
+      startLora(parameters, seed)
+      const pair = (weight: string) => {
+        const a = parameters.value(`${weight}.lora_a`)
+        const b = parameters.value(`${weight}.lora_b`)
+        return a && b && { a, b }
+      }
+      const adapter = { scale: loraScale(mode.lora), pair }
+      const tensor = (name: string) => weights.values.get(name)
+      return { base: { ggml, backend, family, numbers, tensor, adapter }, parameters, weights }
+    } catch (error) {
+      weights.free()
+      throw error
+    }
+  }
+  const weights = await loadWeights(
+    ggml,
+    backend,
+    path,
+    tensors.filter(({ name }) => isConstant(name)),
+  )
+  try {
+    const named =
+      tensors.length > 0
+        ? tensors.map(({ name, shape: [n0, n1] }) => ({ name, shape: [n0, n1] as [number, number] }))
+        : expectedTensors(family, numbers).filter(each => !each.optional)
+    const parameters = new Parameters(ggml, backend, fullTensors(named))
+    if (mode.randomStart) startFull(parameters, numbers.layers, seed)
+    else {
+      for (const tensor of tensors)
+        if (!isConstant(tensor.name)) parameters.set(tensor.name, await readAsF32(ggml, path, tensor))
+    }
+    const tensor = (name: string) => parameters.value(name) ?? weights.values.get(name)
+    return { base: { ggml, backend, family, numbers, tensor }, parameters, weights }
+  } catch (error) {
+    weights.free()
+    throw error
+  }
+}
+
+class OpenModel implements TrainerModel {
+  readonly parameters: Parameters
+  readonly #base: Base
+  readonly #weights: Weights
+  readonly #optimizer: Optimizer
+  readonly #options: OpenOptions
+  readonly #buckets: number[]
+  readonly #graphs = new Map<string, Graph>()
+  readonly #allocator: Pointer
+  /** Rows since the last step: dropout draws from the place in the run, so that a resumed run draws the same. */
+  #drawn = 0
+  #busy = false
+
+  constructor(base: Base, parameters: Parameters, weights: Weights, optimizer: Optimizer, options: OpenOptions) {
+    this.#base = base
+    this.parameters = parameters
+    this.#weights = weights
+    this.#optimizer = optimizer
+    this.#options = options
+    this.#buckets = [...options.buckets].sort((a, b) => a - b)
+    this.#allocator = base.ggml.gallocr_new(base.backend.bufferType)
+    try {
+      // The largest graph first: all others then fit into its memory.
+      const longest = this.#buckets.at(-1)!
+      this.#graph({ kind: 'train', length: longest, supervised: longest })
+    } catch (error) {
+      this.#freeGraphs()
+      throw error
+    }
+  }
+
+  get architecture(): string {
+    return this.#base.numbers.architecture
+  }
+
+  get vocabularySize(): number {
+    return this.#base.numbers.vocabulary
+  }
+
+  get contextLength(): number {
+    return this.#base.numbers.contextLength
+  }
+
+  get trainableCount(): number {
+    return this.parameters.count
+  }
+
+  async accumulate(row: Row, lossScale: number): Promise<number> {
+    const targets = countTargets(row)
+    if (targets === 0) return 0
+    return this.#run(this.#fitting('train', row, targets), row, lossScale)
+  }
+
+  async evaluate(row: Row): Promise<{ loss: number; weight: number }> {
+    return this.#evaluate(row, true)
+  }
+
+  async accumulatePreference(
+    pair: { chosen: Row; rejected: Row },
+    { beta, lossScale }: { beta: number; lossScale: number },
+  ): Promise<{ loss: number; accuracy: number; margin: number }> {
+    if (this.#base.adapter === undefined)
+      throw new HubError('invalid_request', 'preferences need an adapter: the base without it is the reference')
+    const gain = async (row: Row) => (await this.#evaluate(row, false)).loss - (await this.#evaluate(row, true)).loss
+    // DPO (Rafailov et al. 2023): loss = -log sigmoid(beta (gain(chosen) - gain(rejected))), gain = log p / p_reference.
+    const margin = beta * ((await gain(pair.chosen)) - (await gain(pair.rejected)))
+    const slope = beta / (1 + Math.exp(margin))
+    await this.accumulate(pair.chosen, lossScale * slope)
+    await this.accumulate(pair.rejected, -lossScale * slope)
+    const loss = margin > 0 ? Math.log1p(Math.exp(-margin)) : Math.log1p(Math.exp(margin)) - margin
+    return { loss: loss * lossScale, accuracy: margin > 0 ? 1 : 0, margin }
+  }
+
+  async step(rate: number, options: OptimizerSettings): Promise<{ gradientNorm: number; finite: boolean }> {
+    this.#drawn = 0
+    return this.#alone(() => this.#optimizer.step(rate, options))
+  }
+
+  clearGradients(): void {
+    this.#drawn = 0
+    this.parameters.clearGradients()
+  }
+
+  async logits(row: Row): Promise<Float32Array> {
+    const { ggml, backend, numbers } = this.#base
+    const length = row.tokens.length
+    const graph = buildGraph(this.#base, this.#withChunks({ kind: 'logits', length, supervised: length }))
+    const allocator = ggml.gallocr_new(backend.bufferType)
+    try {
+      this.#allocate(graph, allocator)
+      graph.fill(row, 1)
+      await this.#alone(() => ggml.compute(backend, graph.tape.graph))
+      return ggml.get(graph.logits!, new Float32Array(length * numbers.vocabulary))
+    } finally {
+      ggml.gallocr_free(allocator)
+      graph.tape.free()
+    }
+  }
+
+  memory(): { weightsBytes: number; parameterBytes: number; computeBytes: number } {
+    const inputs = [...this.#graphs.values()].reduce((sum, graph) => sum + graph.tape.inputBytes, 0)
+    return {
+      weightsBytes: this.#weights.bytes,
+      parameterBytes: this.parameters.bytes,
+      computeBytes: this.#allocated() + inputs + this.#optimizer.bytes,
+    }
+  }
+
+  free(): void {
+    this.#freeGraphs()
+    this.#optimizer.free()
+    this.parameters.free()
+    this.#weights.free()
+    this.#base.ggml.backend_free(this.#base.backend.pointer)
+  }
+
+  async #evaluate(row: Row, adapted: boolean): Promise<{ loss: number; weight: number }> {
+    const targets = countTargets(row)
+    if (targets === 0) return { loss: 0, weight: 0 }
+    const loss = await this.#run(this.#fitting('evaluate', row, targets, adapted), row, 1)
+    let weight = 0
+    for (let i = 1; i < row.tokens.length; i++)
+      if (row.segments[i]! >= 0 && row.segments[i] === row.segments[i - 1]) weight += row.weights[i]!
+    return { loss, weight }
+  }
+
+  async #run(graph: Graph, row: Row, scale: number): Promise<number> {
+    graph.fill(row, scale)
+    if (graph.drops) graph.drop(randomAt(this.#options.seed, 2, this.parameters.stepCount, this.#drawn++))
+    await this.#alone(() => this.#base.ggml.compute(this.#base.backend, graph.tape.graph))
+    return graph.loss()
+  }
+
+  /** The device computes one graph at a time; calls that overlap are a mistake of the caller. */
+  async #alone<T>(work: () => Promise<T>): Promise<T> {
+    if (this.#busy) throw new HubError('internal', 'the model is computing already; wait for the call before')
+    this.#busy = true
+    try {
+      return await work()
+    } finally {
+      this.#busy = false
+    }
+  }
+
+  #fitting(kind: 'train' | 'evaluate', row: Row, targets: number, adapted = true): Graph {
+    const n = row.tokens.length
+    const length = this.#buckets.find(bucket => bucket >= n)
+    if (length === undefined) {
+      throw new HubError(
+        'invalid_request',
+        `a row of ${n} tokens is longer than ${this.#buckets.at(-1)}; cut the samples`,
+      )
+    }
+    // The head costs as much as several layers: a row with few targets gets a smaller one.
+    const supervised = [length / 4, length / 2].map(Math.ceil).find(size => size >= targets) ?? length
+    return this.#graph({ kind, length, supervised, adapted })
+  }
+
+  #graph(wanted: Pick<GraphOptions, 'kind' | 'length' | 'supervised' | 'adapted'>): Graph {
+    const { kind, length, supervised, adapted = true } = wanted
+    const key = [kind, length, supervised, adapted].join()
+    const known = this.#graphs.get(key)
+    if (known !== undefined) return known
+    const graph = buildGraph(this.#base, this.#withChunks({ kind, length, supervised, adapted }))
+    const before = this.#allocated()
+    try {
+      this.#allocate(graph, this.#allocator)
+    } catch (error) {
+      graph.tape.free()
+      throw error
+    }
+    if (this.#allocated() !== before) {
+      // The memory was made anew: graphs that lay in it must be built again.
+      for (const other of this.#graphs.values()) other.tape.free()
+      this.#graphs.clear()
+    }
+    this.#graphs.set(key, graph)
+    return graph
+  }
+
+  #withChunks(options: GraphOptions): GraphOptions {
+    const { checkpoint, mode, attentionChunk, headRows, smooth } = this.#options
+    return {
+      ...options,
+      checkpoint,
+      dropout: mode.type === 'lora' ? mode.lora.dropout : 0,
+      ...(attentionChunk !== undefined && { attentionChunk }),
+      ...(headRows !== undefined && { headRows }),
+      ...(smooth !== undefined && { smooth }),
+    }
+  }
+
+  #allocate(graph: Graph, allocator: Pointer): void {
+    const { ggml, backend } = this.#base
+    graph.tape.checkOperations()
+    graph.tape.allocateInputs()
+    if (!ggml.gallocr_alloc_graph(allocator, graph.tape.graph)) {
+      throw new HubError(
+        'insufficient_memory',
+        `${backend.device.name} has no memory for rows of ${graph.length} tokens; take shorter rows or a smaller rank`,
+      )
+    }
+  }
+
+  #allocated(): number {
+    return Number(this.#base.ggml.gallocr_get_buffer_size(this.#allocator, 0))
+  }
+
+  #freeGraphs(): void {
+    for (const graph of this.#graphs.values()) graph.tape.free()
+    this.#graphs.clear()
+    this.#base.ggml.gallocr_free(this.#allocator)
+  }
+}

@@ -1,0 +1,44 @@
+/** What the blocks of one graph share: the tape, the model's numbers, its tensors, the adapter and the row's inputs. */
+import { HubError } from '../lib/error.ts'
+import type { Pointer } from '../native/structs.ts'
+import type { Chunk } from './attention.ts'
+import type { Family, Numbers } from './families/family.ts'
+import type { Tape, Value } from './tape.ts'
+
+export type Adapter = {
+  scale: number
+  pair(weight: string): { a: Value; b: Value } | undefined
+  /** Factors 0 or 1 / (1 - rate) for the input, of that width, of the linear of that name; undefined without dropout. */
+  dropout?: (width: number, name: string) => Pointer
+}
+
+export type Network = {
+  tape: Tape
+  family: Family
+  numbers: Numbers
+  /** Tokens of the row. */
+  length: number
+  tensor(name: string): Value | undefined
+  adapter?: Adapter
+  /** I32 [length] */
+  positions: Pointer
+  ropeFactors: Pointer | null
+  /** The queries' chunks with their masks, for layers of that window (0: none). */
+  chunks(window: number): Chunk[]
+  /** Bytes of attention probabilities of a layer up to which they are kept for the backward pass. */
+  keepBytes: number
+  /** GELU by its formula instead of the library's. */
+  smooth: boolean
+}
+
+/** @throws HubError invalid_request when the file lacks the tensor */
+export function need(net: Network, name: string): Value {
+  const value = net.tensor(name)
+  if (value === undefined) {
+    throw new HubError(
+      'invalid_request',
+      `the base model has no tensor ${name}, which a ${net.family.architecture} needs; it may be incomplete`,
+    )
+  }
+  return value
+}

@@ -26,7 +26,6 @@ void* ggml_mul_mat(void*, void*, void*);
 void* ggml_out_prod(void*, void*, void*);
 void* ggml_add(void*, void*, void*);
 void* ggml_add_inplace(void*, void*, void*);
-void* ggml_sub(void*, void*, void*);
 void* ggml_mul(void*, void*, void*);
 void* ggml_scale(void*, void*, float);
 void* ggml_scale_bias(void*, void*, float, float);
@@ -87,7 +86,6 @@ export type Operations = {
   out_prod(a: P, b: P): P
   add(a: P, b: P): P
   add_inplace(a: P, b: P): P
-  sub(a: P, b: P): P
   mul(a: P, b: P): P
   scale(a: P, factor: number): P
   /** factor x a + bias */
@@ -142,8 +140,6 @@ export type BoundOperations = {
 export const BASE_PROTOTYPES = `
 const char* ggml_version();
 const char* ggml_type_name(int);
-size_t ggml_type_size(int);
-int64_t ggml_blck_size(int);
 size_t ggml_row_size(int, int64_t);
 size_t ggml_quantize_chunk(int, const void*, void*, int64_t, int64_t, int64_t, const void*);
 size_t ggml_tensor_overhead();
@@ -165,12 +161,9 @@ int ggml_graph_n_nodes(void*);
 void* ggml_graph_node(void*, int);
 void* ggml_graph_get_grad(void*, void*);
 void ggml_graph_reset(void*);
-void ggml_graph_clear(void*);
-void ggml_graph_add_node(void*, void*);
 const char* ggml_op_desc(void*);
 void* ggml_gallocr_new(void*);
 void ggml_gallocr_free(void*);
-bool ggml_gallocr_reserve(void*, void*);
 bool ggml_gallocr_alloc_graph(void*, void*);
 size_t ggml_gallocr_get_buffer_size(void*, int);
 void ggml_gallocr_reserve_n_size(void*, void*, void*, void*, size_t*);
@@ -189,7 +182,6 @@ void ggml_backend_tensor_set(void*, const void*, size_t, size_t);
 void ggml_backend_tensor_get(void*, void*, size_t, size_t);
 int ggml_backend_graph_compute(void*, void*);
 void ggml_backend_free(void*);
-const char* ggml_backend_name(void*);
 bool ggml_backend_supports_op(void*, void*);
 const char* ggml_backend_dev_name(void*);
 const char* ggml_backend_dev_description(void*);
@@ -221,8 +213,6 @@ type Bytes = ArrayBufferView | null
 export type BaseFunctions = {
   version(): string
   type_name(type: number): string | null
-  type_size(type: number): Int
-  blck_size(type: number): Int
   row_size(type: number, elements: number): Int
   /** Bytes written to `target`. */
   quantize_chunk(
@@ -253,12 +243,9 @@ export type BaseFunctions = {
   graph_node(graph: P, index: number): P
   graph_get_grad(graph: P, tensor: P): P | null
   graph_reset(graph: P): void
-  graph_clear(graph: P): void
-  graph_add_node(graph: P, tensor: P): void
   op_desc(tensor: P): string
   gallocr_new(bufferType: P): P
   gallocr_free(allocator: P): void
-  gallocr_reserve(allocator: P, graph: P): boolean
   gallocr_alloc_graph(allocator: P, graph: P): boolean
   gallocr_get_buffer_size(allocator: P, buffer: number): Int
   /** Plans the graph without allocating; `sizes` receives the bytes of each buffer. */
@@ -283,7 +270,6 @@ export type BaseFunctions = {
     async(backend: P, graph: P, done: (error: Error | null, status: number) => void): void
   }
   backend_free(backend: P): void
-  backend_name(backend: P): string
   backend_supports_op(backend: P, tensor: P): boolean
   backend_dev_name(device: P): string
   backend_dev_description(device: P): string

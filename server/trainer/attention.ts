@@ -1,10 +1,8 @@
 /** Causal attention in F32 over chunks of queries, so that its memory grows linearly with the row. */
 import type { Pointer } from '../native/structs.ts'
-import type { Network } from './network.ts'
+import type { Chunk, Network } from './network.ts'
 import type { Value } from './tape.ts'
 
-/** Queries `start` to `start + count` see the keys `low` to `low + keys`; the mask is F32 [keys, count], 0 or -Infinity. */
-export type Chunk = { start: number; count: number; low: number; keys: number; mask: Pointer }
 export type ChunkShape = Omit<Chunk, 'mask'>
 
 /** Queries per chunk: few enough for the caches and to skip most of what lies above the diagonal, enough for full products. */

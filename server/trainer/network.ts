@@ -1,9 +1,11 @@
 /** What the blocks of one graph share: the tape, the model's numbers, its tensors, the adapter and the row's inputs. */
 import { HubError } from '../lib/error.ts'
 import type { Pointer } from '../native/structs.ts'
-import type { Chunk } from './attention.ts'
 import type { Family, Numbers } from './families/family.ts'
 import type { Tape, Value } from './tape.ts'
+
+/** Queries `start` to `start + count` see the keys `low` to `low + keys`; the mask is F32 [keys, count], 0 or -Infinity. */
+export type Chunk = { start: number; count: number; low: number; keys: number; mask: Pointer }
 
 export type Adapter = {
   scale: number

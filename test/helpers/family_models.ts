@@ -1,12 +1,12 @@
 /** Tiny random models of every family that can be trained, in any weight type, for the trainer's tests. */
-import { mkdirSync, mkdtempSync } from 'node:fs'
+import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { loadGgml } from '../../server/native/ggml.ts'
 import { GGML_TYPE } from '../../server/native/ggml_api.ts'
 import { FAMILIES } from '../../server/trainer/families/all.ts'
 import { readNumbers } from '../../server/trainer/families/family.ts'
-import { readGguf } from '../../server/trainer/gguf_read.ts'
+import { type Gguf, readGguf } from '../../server/trainer/gguf_read.ts'
 import { f32Value, stringValue, u32Value, type WrittenTensor, writeGguf } from '../../server/trainer/gguf_write.ts'
 import { randomAt } from '../../server/trainer/random.ts'
 import { expectedTensors } from '../../server/trainer/tensors.ts'
@@ -21,6 +21,18 @@ export type FamilyModel = {
   seed?: number
   /** The name in the file, where the same tensors shall be read as another architecture. */
   writtenAs?: string
+}
+
+let vocabulary: Gguf | undefined
+
+/** The header of a tiny model with a vocabulary of bytes. */
+function readVocabulary(): Gguf {
+  const folder = temporary('vocabulary')
+  const path = join(folder, 'tiny.gguf')
+  makeModel(path, TINY)
+  const header = readGguf(path)
+  rmSync(folder, { recursive: true })
+  return header
 }
 
 /** Two layers; K types need rows of 256. A window is 12 tokens. */
@@ -51,9 +63,7 @@ export function writeFamilyModel(path: string, model: FamilyModel): void {
     'rope.freq_base': architecture === 'gemma3' ? 1e6 : 1e4,
     ...(architecture === 'gemma2' && { attn_logit_softcapping: 4, final_logit_softcapping: 6 }),
   }
-  const tiny = join(mkdtempSync(join(tmpdir(), 'hub-tiny-')), 'tiny.gguf')
-  makeModel(tiny, TINY)
-  const vocabulary = readGguf(tiny)
+  vocabulary ??= readVocabulary()
   const tokens = vocabulary.tensors.find(tensor => tensor.name === 'token_embd.weight')!.shape[1]!
   const keyed = (prefix: string) =>
     Object.fromEntries(Object.entries({ ...sizes, ...reals }).map(([key, value]) => [`${prefix}.${key}`, value]))
@@ -107,9 +117,7 @@ function encode(values: Float32Array, type: WeightType, n0: number, n1: number):
 
 /** A folder of its own for a test's files. */
 export function temporary(name: string): string {
-  const folder = mkdtempSync(join(tmpdir(), `hub-${name}-`))
-  mkdirSync(folder, { recursive: true })
-  return folder
+  return mkdtempSync(join(tmpdir(), `hub-${name}-`))
 }
 
 /** Random sequences of those lengths packed into one row; every other token of each is a target, of weights 1 and 0.5. */

@@ -1,24 +1,43 @@
-/** Runs the tests: every *.test.ts under test/, or with --fast all but *.slow.test.ts; further arguments select files by a part of their path. */
+/** Runs the tests: every *.test.ts under test/, or with --fast all but *.slow.test.ts, or with --vulkan or --gpu those of test/gpu; further arguments select files by a part of their path. */
 import { globSync } from 'node:fs'
 import { join, relative, resolve, sep } from 'node:path'
 import { run } from 'node:test'
 import { spec } from 'node:test/reporters'
+import { findGpu, findSoftwareVulkan } from './gpu/find.ts'
 
 const ROOT = resolve(import.meta.dirname, '..')
 const args = process.argv.slice(2)
 const fast = args.includes('--fast')
 const wanted = args.filter(arg => !arg.startsWith('-'))
+// --vulkan: a software driver; --gpu, or --gpu=VARIANT: the machine's GPU. Elsewhere the tests on a GPU are skipped by name.
+const gpu = args.find(arg => /^--(vulkan|gpu(=.+)?)$/.test(arg))
 
 const files = globSync('test/**/*.test.ts', { cwd: ROOT })
   .map(file => file.split(sep).join('/'))
   .filter(file => !(fast && file.endsWith('.slow.test.ts')))
+  .filter(file => gpu === undefined || file.startsWith('test/gpu/'))
   .filter(file => wanted.length === 0 || wanted.some(part => file.includes(part.split(sep).join('/'))))
   .sort()
 
-const unknown = args.filter(arg => arg.startsWith('-') && arg !== '--fast')
+const unknown = args.filter(arg => arg.startsWith('-') && arg !== '--fast' && arg !== gpu)
 if (unknown.length > 0 || files.length === 0) {
-  console.error(unknown.length > 0 ? `unknown option ${unknown[0]}; there is --fast` : `no test file matches ${wanted}`)
+  console.error(
+    unknown.length > 0
+      ? `unknown option ${unknown[0]}; there are --fast, --vulkan, --gpu and --gpu=VARIANT`
+      : `no test file matches ${wanted}`,
+  )
   process.exit(2)
+}
+
+if (gpu !== undefined) {
+  const found = gpu === '--vulkan' ? findSoftwareVulkan() : findGpu(gpu.split('=')[1])
+  if ('missing' in found) {
+    console.error(found.missing)
+    process.exit(2)
+  }
+  console.log(`on ${found.device}`)
+  // The files run in processes of their own, which inherit it.
+  Object.assign(process.env, found.environment)
 }
 
 const skipped: { name: string; type: 'suite' | 'test' }[] = []

@@ -61,9 +61,9 @@ export function attention(net: Network, q: Value, k: Value, v: Value, settings: 
   }
   const step = size * heads * 4
   const keysOf = (x: Pointer, { low, keys }: Chunk): Pointer =>
-    whole ? x : op.view_3d(x, size, keys, kvHeads, size * 4, size * length * 4, low * size * 4) // [size, keys, kvHeads]
+    whole ? x : tape.operand(op.view_3d(x, size, keys, kvHeads, size * 4, size * length * 4, low * size * 4)) // [size, keys, kvHeads]
   const columnsOf = (x: Pointer, { low, keys }: Chunk): Pointer =>
-    whole ? x : op.view_3d(x, keys, size, kvHeads, length * 4, length * size * 4, low * 4) // [keys, size, kvHeads]
+    whole ? x : tape.operand(op.view_3d(x, keys, size, kvHeads, length * 4, length * size * 4, low * 4)) // [keys, size, kvHeads]
   const rows = (x: Value) => op.cont(op.permute(x.tensor, 0, 2, 1, 3)) // [size, T, kvHeads]
   const columns = (x: Value) => op.cont(op.permute(x.tensor, 1, 2, 0, 3)) // [T, size, kvHeads]
 

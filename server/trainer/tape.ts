@@ -148,6 +148,11 @@ export class Tape {
     return op.reshape_2d(op.cont(op.permute(turned, 0, 2, 1, 3)), n1, n0)
   }
 
+  /** A view whose matrices lie apart, to be multiplied by: the Vulkan backend takes them for adjacent, so only the CPU gets the view itself. */
+  operand(view: Pointer): Pointer {
+    return this.#onCpu ? view : this.op.cont(view)
+  }
+
   transposeOf(x: Value): Pointer {
     x.transposed ??= this.transpose(x.tensor)
     return x.transposed

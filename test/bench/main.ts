@@ -1,4 +1,4 @@
-/** `npm run bench -- serve|hub|switch`: measures the hub, alone or beside another OpenAI-compatible server. Never a test: the machine decides the figures. */
+/** `npm run bench -- serve|hub|switch|train`: measures the hub, alone or beside another OpenAI-compatible server, and the trainer. Never a test: the machine decides the figures. */
 import { writeFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { parseArgs } from 'node:util'
@@ -12,11 +12,12 @@ import { modelId, type Server, startLlamaServer, startReadyHub } from './servers
 import { describeMachine, formatNumber, median, pairedRatios, percentile } from './statistics.ts'
 import { measureSwitch } from './switch.ts'
 
-const USAGE = `usage: npm run bench -- serve|hub|switch [options]
+const USAGE = `usage: npm run bench -- serve|hub|switch|train [options]
 
   serve    everything: tokens/s, first token, ready after start, hub overhead, idle memory, model switch
   hub      overhead over a worker that answers at once, and idle memory
   switch   unload A, load B, first token, against loading B alone
+  train    a training step against the library's matmul rate and its autodiff, over two cores, and memory plans
 
   --llama-server FILE   start this llama-server beside the hub, with the same threads, context and slots
   --peer-args "ARGS"    more arguments for it
@@ -31,11 +32,13 @@ const USAGE = `usage: npm run bench -- serve|hub|switch [options]
   --rate N              requests per second for the overhead (200)
   --seconds N           for so long (20)
   --only PARTS          of serve: streams,ready,hub,idle,switch
+  --library NAME        of train: cpu, vulkan, cuda or cuda-ext (cpu)
+  --device NAME         of train: the library's name of the device, such as Vulkan0
   --json FILE           write the figures
   --verbose             print every round
 `
 
-type Figures = { [name: string]: number | string }
+type Figures = { [name: string]: number | string | { [name: string]: number } }
 
 const PARTS = ['streams', 'ready', 'hub', 'idle', 'switch']
 const { values: options, positionals } = parseArgs({
@@ -54,6 +57,8 @@ const { values: options, positionals } = parseArgs({
     rate: { type: 'string', default: '200' },
     seconds: { type: 'string', default: '20' },
     only: { type: 'string' },
+    library: { type: 'string', default: 'cpu' },
+    device: { type: 'string' },
     json: { type: 'string' },
     verbose: { type: 'boolean', default: false },
     help: { type: 'boolean', short: 'h', default: false },
@@ -64,7 +69,7 @@ const parts = new Set(
   command === 'serve' ? (options.only?.split(',') ?? PARTS) : command === 'hub' ? ['hub', 'idle'] : ['switch'],
 )
 const strange = [...parts].find(part => !PARTS.includes(part))
-if (options.help || !['serve', 'hub', 'switch'].includes(command ?? '') || strange !== undefined) {
+if (options.help || !['serve', 'hub', 'switch', 'train'].includes(command ?? '') || strange !== undefined) {
   if (strange !== undefined) console.error(`--only knows ${PARTS.join(', ')}, not "${strange}"\n`)
   console.log(USAGE)
   process.exit(options.help ? 0 : 2)
@@ -76,30 +81,46 @@ const threads =
 const context = wholeNumber('context', options.context)
 const slots = wholeNumber('slots', options.slots)
 const settings = { device: 'cpu', threads, slots, contextTokens: context, logLevel: 'warn' }
-const model = options.model === undefined ? benchModel(1) : resolve(options.model)
+const model = options.model !== undefined ? resolve(options.model) : command === 'train' ? '' : benchModel(1)
 const figures: Figures = {}
 const rows: string[][] = [['measurement', 'unit', 'hub', 'p95', 'peer', 'p95', 'hub/peer', 'range', 'better']]
 const note = (line: string): void => {
   if (options.verbose) console.log(line)
 }
 
-console.log(describeMachine())
-console.log(`model ${modelId(model)}, ${threads} threads, context ${context}, ${slots} slots, ${rounds} rounds\n`)
-try {
-  if (parts.has('streams')) await benchStreams()
-  if (parts.has('ready')) await benchReady()
-  if (parts.has('hub')) await benchOverhead()
-  if (parts.has('idle')) await benchIdle()
-  if (parts.has('switch')) await benchSwitch()
-} finally {
-  closeConnections()
-}
-console.log(formatTable(rows, [2, 3, 4, 5, 6]).join('\n'))
-console.log(
-  `\nhub/peer is the median of the rounds' own ratios; p95 is the slow end, of tokens/s the lowest. At the end: ${describeMachine()}`,
-)
+if (command === 'train') await runTrain()
+else await benchHub()
 if (options.json !== undefined) {
   writeFileSync(options.json, `${JSON.stringify({ machine: describeMachine(), ...figures }, undefined, 2)}\n`)
+}
+
+async function benchHub(): Promise<void> {
+  console.log(describeMachine())
+  console.log(`model ${modelId(model)}, ${threads} threads, context ${context}, ${slots} slots, ${rounds} rounds\n`)
+  try {
+    if (parts.has('streams')) await benchStreams()
+    if (parts.has('ready')) await benchReady()
+    if (parts.has('hub')) await benchOverhead()
+    if (parts.has('idle')) await benchIdle()
+    if (parts.has('switch')) await benchSwitch()
+  } finally {
+    closeConnections()
+  }
+  console.log(formatTable(rows, [2, 3, 4, 5, 6]).join('\n'))
+  console.log(
+    `\nhub/peer is the median of the rounds' own ratios; p95 is the slow end, of tokens/s the lowest. At the end: ${describeMachine()}`,
+  )
+}
+
+/** Loaded only here: the other commands measure processes that must stay free of native code. */
+async function runTrain(): Promise<void> {
+  const { benchTrain, libraryVariant } = await import('./train.ts')
+  const library = libraryVariant(options.library)
+  console.log(`${describeMachine()}\n`)
+  const result = await benchTrain({ library, device: options.device, rounds, note })
+  Object.assign(figures, result.figures)
+  console.log(formatTable([['measurement', 'unit', 'value', 'bar'], ...result.rows], [2]).join('\n'))
+  console.log(`\n${figures.library}, ${figures.device}. At the end: ${describeMachine()}`)
 }
 
 async function startPeer(): Promise<Server | undefined> {

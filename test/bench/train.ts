@@ -1,5 +1,5 @@
 /** Training measured: share of the library's own matmul rate, against ggml's autodiff, over two cores, and the memory plans of real sizes. */
-import type { Variant } from '../../server/native/bins.ts'
+import { VARIANTS, type Variant } from '../../server/native/bins.ts'
 import { type Backend, type Ggml, loadGgml } from '../../server/native/ggml.ts'
 import { GGML_TYPE } from '../../server/native/ggml_api.ts'
 import { planMemory } from '../../server/trainer/memory.ts'
@@ -37,10 +37,17 @@ const cpuClock = (): number => {
 }
 const wallClock = (): number => performance.now()
 
+/** @throws Error naming the variants there are */
+export function libraryVariant(name: string): Variant {
+  const variant = VARIANTS.find(each => each === name)
+  if (variant === undefined) throw new Error(`--library knows ${VARIANTS.join(', ')}, not "${name}"`)
+  return variant
+}
+
 /** Measures everything that the device allows; `rows` continue a table of measurement, unit, value, bar. */
 export async function benchTrain(bench: TrainBench): Promise<{ rows: string[][]; figures: TrainFigures }> {
   const ggml = loadGgml(bench.library)
-  const backend = ggml.openBackend(bench.device ?? (bench.library === 'cpu' ? 'CPU' : undefined), 1)
+  const backend = ggml.openBackend(bench.device, 1)
   const rows: string[][] = []
   const figures: TrainFigures = {
     library: `ggml ${ggml.version()} ${bench.library}`,
@@ -93,7 +100,7 @@ const open = (bench: TrainBench, length: number, threads: number, checkpoint: bo
   openModel({
     path: trainModel('Q4_K'),
     library: bench.library,
-    device: bench.device ?? (bench.library === 'cpu' ? 'CPU' : ''),
+    ...(bench.device !== undefined && { device: bench.device }),
     threads,
     mode: LORA,
     seed: 1,
@@ -106,16 +113,17 @@ type Share = { ofProducts: number; ofProjections: number; stepMs: number; optimi
 /** Step and ceiling are measured by turns, so that a slow minute of the machine meets both; the least of each counts. */
 async function ceilingShare(ggml: Ggml, backend: Backend, bench: TrainBench, length: number): Promise<Share> {
   const clock = backend.device.name === 'CPU' ? cpuClock : wallClock
-  const products = stepProducts(BENCH_SHAPE, GGML_TYPE.Q4_K, length, true)
+  // The last layer's gradients come right after its values: it is not recomputed.
+  const products = stepProducts(BENCH_SHAPE, GGML_TYPE.Q4_K, length, RANK, BENCH_SHAPE.layers - 1)
   const projections = products.projections.map(product => measure(ggml, backend, product))
-  const attention = products.attention.map(product => measure(ggml, backend, product))
+  const others = [...products.attention, ...products.adapter].map(product => measure(ggml, backend, product))
   const model = await open(bench, length, 1, true)
   const row = benchRow(length, BENCH_SHAPE.vocabulary)
   const steps: number[] = []
   const optimizer: number[] = []
   // The first round touches all memory for the first time.
   for (let round = 0; round <= bench.rounds; round++) {
-    for (const product of [...projections, ...attention]) await product.measure(clock, round > 0)
+    for (const product of [...projections, ...others]) await product.measure(clock, round > 0)
     const start = clock()
     await model.accumulate(row, 1 / length)
     const middle = clock()
@@ -128,10 +136,10 @@ async function ceilingShare(ggml: Ggml, backend: Backend, bench: TrainBench, len
   model.free()
   const total = (all: Timed[]): number => all.reduce((sum, product) => sum + product.finish(), 0)
   const projectionsMs = total(projections)
-  const attentionMs = total(attention)
+  const othersMs = total(others)
   const stepMs = Math.min(...steps)
   return {
-    ofProducts: (projectionsMs + attentionMs) / stepMs,
+    ofProducts: (projectionsMs + othersMs) / stepMs,
     ofProjections: projectionsMs / stepMs,
     stepMs,
     optimizerMs: Math.min(...optimizer),
@@ -213,8 +221,8 @@ async function plans(
     mode: LORA,
     checkpoint: true,
   }
-  const plan = async (shape: TrainShape & { headSize?: number }, length: number): Promise<number> => {
-    const { totalBytes } = await planMemory(modelHeader(shape), { ...settings, buckets: [length] })
+  const plan = (shape: TrainShape, length: number): number => {
+    const { totalBytes } = planMemory(modelHeader(shape), { ...settings, buckets: [length] })
     return totalBytes / GIB
   }
   const eight: { [length: string]: number } = {}
@@ -223,16 +231,16 @@ async function plans(
     [2048, 8],
     [4096, 11],
   ] as const) {
-    eight[length] = await plan(EIGHT_BILLION, length)
+    eight[length] = plan(EIGHT_BILLION, length)
     add(`plan of 8B, rank 16, T=${length}`, 'GiB', eight[length], `<= ${bar}`)
   }
   figures.plan_8b_gib = eight
-  const fourteen = await plan(FOURTEEN_BILLION, 2048)
+  const fourteen = plan(FOURTEEN_BILLION, 2048)
   figures.plan_14b_gib = { 2048: fourteen }
   add('plan of 14B, rank 16, T=2048', 'GiB', fourteen, '<= 15')
 
   const path = trainModel('Q4_K')
-  const planned = await planMemory(path, { ...settings, buckets: [512] })
+  const planned = planMemory(path, { ...settings, buckets: [512] })
   const model = await open(bench, 512, 1, true)
   const real = model.memory()
   model.free()

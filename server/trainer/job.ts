@@ -52,6 +52,20 @@ export function parseJob(value: unknown, folder: string): TrainerJob {
   if (job.buckets?.some(bucket => bucket > job.rowTokens)) {
     throw new HubError('invalid_request', `buckets go up to rowTokens, which is ${job.rowTokens}`, { param: 'buckets' })
   }
+  const checkpoint = job.checkpoint ?? `${job.output}.checkpoint`
+  // What is written must not lie on what is read, nor the two results on one another: one of them would be lost.
+  const inputs = [job.tokens, job.validation, job.mode.type === 'lora' ? job.mode.continueFrom : undefined]
+  for (const [written, path, others] of [
+    ['output', job.output, inputs],
+    ['checkpoint', checkpoint, [...inputs, job.base, job.output]],
+  ] as const) {
+    const taken = others.find(other => other !== undefined && at(other) === at(path))
+    if (taken !== undefined) {
+      throw new HubError('invalid_request', `${written} is the file ${taken} of this same job; choose another path`, {
+        param: written,
+      })
+    }
+  }
   if (at(job.output) === at(job.base)) {
     throw new HubError('invalid_request', 'output is the base itself; choose another path, the base stays as it is', {
       param: 'output',
@@ -63,7 +77,7 @@ export function parseJob(value: unknown, folder: string): TrainerJob {
     tokens: at(job.tokens),
     ...(job.validation !== undefined && { validation: at(job.validation) }),
     output: at(job.output),
-    checkpoint: at(job.checkpoint ?? `${job.output}.checkpoint`),
+    checkpoint: at(checkpoint),
     mode:
       job.mode.type === 'lora' && job.mode.continueFrom !== undefined
         ? { ...job.mode, continueFrom: at(job.mode.continueFrom) }

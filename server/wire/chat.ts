@@ -120,7 +120,6 @@ export const ResponseFormat = z
       type: z.literal('json_schema'),
       json_schema: z.strictObject({
         name: FunctionName,
-        description: z.string().nullish(),
         schema: Schema.nullish().describe('absent = any JSON object'),
         /** The schema is enforced in any case. */
         strict: z.boolean().nullish(),

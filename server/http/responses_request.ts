@@ -242,7 +242,6 @@ export function openResponse(
           ? {
               type: 'json_schema',
               name: format.name,
-              ...(format.description && { description: format.description }),
               schema: format.schema,
               strict: format.strict ?? true,
             }

@@ -152,7 +152,6 @@ const TextFormat = z.discriminatedUnion(
     z.strictObject({
       type: z.literal('json_schema'),
       name: FunctionName,
-      description: z.string().nullish(),
       schema: Schema,
       /** The schema is enforced in any case. */
       strict: z.boolean().nullish(),

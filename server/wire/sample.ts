@@ -24,13 +24,21 @@ const Tool = z.strictObject({
 export const SampleOrigin = z.strictObject({ source: z.string(), line: z.int().positive().optional() })
 
 /** Code that proves an answer right: it is run behind the answer's code and must end without an error. */
-export const SampleTests = z.strictObject({ language: z.enum(['javascript', 'typescript', 'python']), code: z.string() })
+export const SampleTests = z.strictObject({
+  language: z.enum(['javascript', 'typescript', 'python']),
+  code: z.string(),
+})
 
 const common = { origin: SampleOrigin.optional(), tests: SampleTests.optional() }
 
 export const Sample = z.discriminatedUnion('kind', [
   /** Learned: the assistant's messages. */
-  z.strictObject({ kind: z.literal('chat'), messages: z.array(SampleMessage).min(1), tools: z.array(Tool).optional(), ...common }),
+  z.strictObject({
+    kind: z.literal('chat'),
+    messages: z.array(SampleMessage).min(1),
+    tools: z.array(Tool).optional(),
+    ...common,
+  }),
   /** Learned: the completion. No chat template. */
   z.strictObject({ kind: z.literal('completion'), prompt: z.string(), completion: z.string(), ...common }),
   /** Learned: all of it. */

@@ -16,8 +16,9 @@ export function isEnough(raw: string, place: Place): boolean {
   const text = raw.replaceAll('\r', '')
   const lines = text.split('\n')
   if (lines.length < 2) return false
-  // A first line without content leads to the line that is wanted.
-  if (place.reach === 'line') return lines[0]!.trim() !== '' || lines.length > 2
+  // Where a line has begun, only that line counts; elsewhere the first one with content.
+  if (place.reach === 'line')
+    return place.linePrefix.trim() !== '' || lines.slice(0, -1).some(line => line.trim() !== '')
   return cut(text, place, true).length < text.lastIndexOf('\n') || lines.length > MOST_LINES + 1
 }
 
@@ -73,19 +74,20 @@ function cut(text: string, place: Place, wholeLinesOnly: boolean): string {
     .map(line => line.trim())
     .filter(line => line !== '')
   const opens = /[([{:]\s*$|=>\s*$/.test(place.linePrefix + (lines[0] ?? '').trimEnd())
-  const goesOn = opens || place.linePrefix.trim() === '' || isOpen(place.linePrefix + (lines[0] ?? ''))
+  const begun = place.linePrefix.trim() !== ''
   let blank = false
   const kept: string[] = []
   for (const [index, line] of lines.entries()) {
     const trimmed = line.trim()
-    // A statement that was begun ends with its line, unless it opens a block or a bracket.
-    if (index > 0 && !goesOn) break
     if (index > 0 && trimmed !== '') {
       const indent = indentOf(line)
       const closesBlock = /^[)\]}]|^(end|fi|done|esac)\b/.test(trimmed)
+      const follows = closesBlock || /^([.?:&|+]|(else|catch|finally|elif|except)\b)/.test(trimmed)
       if (indent < place.indent) break
+      // A statement that was begun ends with its line, unless it leaves a bracket or a block open.
+      if (begun && indent <= place.indent && !follows && !isOpen(place.linePrefix + kept.join('\n').trimEnd())) break
       // Behind a blank line something new begins; a block that the cursor's line opened ends where its indentation ends.
-      if (blank && indent <= place.indent && !closesBlock) break
+      if (blank && indent <= place.indent && !follows) break
       if (opens && indent === place.indent && !closesBlock && !/^(else|catch|finally|elif|except)\b/.test(trimmed))
         break
       if (
@@ -176,9 +178,10 @@ function closers(text: string, place: Place): Ghost | undefined {
   let taken = 0
   let end = text.length
   for (const { at, closer } of scan.unmatched) {
-    const skipped = /^\s*/.exec(closing.slice(taken))![0].length
-    if (closing[taken + skipped] === closer) {
-      taken += skipped + 1
+    const space = /^\s*/.exec(closing.slice(taken))![0]
+    // Editors show a replacement only where all that is replaced comes back in the new text.
+    if (closing[taken + space.length] === closer && text.slice(0, at).endsWith(space)) {
+      taken += space.length + 1
       // What stands behind a closer in both, like `;`, is taken over with it.
       for (
         let next = at + 1;
@@ -284,7 +287,9 @@ function isWorthless({ text, replace }: Ghost, place: Place): boolean {
     .split('\n')
     .find(each => each.trim() !== '')
     ?.trim()
-  if (!text.includes('\n') && line === below && line.length > 3) return true
+  if (!text.includes('\n') && below !== undefined && line.length > 3) {
+    if (line === below || (line.length >= 12 && below.startsWith(line))) return true
+  }
   // One character or word over and over.
   if (/^(.)\1{15,}/.test(trimmed) || /^(\S+)(?:\s+\1){4,}/.test(trimmed)) return true
   return /\uFFFD/.test(text)

@@ -1,19 +1,28 @@
 /** The command line: `ai-hub serve | models | chat | doctor | help | version`, each wired to what it needs. */
 import { statfs } from 'node:fs/promises'
 import { join } from 'node:path'
+import { createInterface } from 'node:readline/promises'
+import { runAdapters } from './cli/adapters.ts'
 import { fetchModels } from './cli/api.ts'
 import { type Command, helpText, parseCommandLine, UsageError } from './cli/args.ts'
 import { runChat } from './cli/chat.ts'
+import { runDatasets } from './cli/datasets.ts'
 import { runDoctor } from './cli/doctor.ts'
+import { type EvaluateOptions, runEvaluate } from './cli/evaluate.ts'
+import { runJobs } from './cli/jobs.ts'
+import { runLsp, startDetached } from './cli/lsp.ts'
 import { type ModelRow, printModels, rowOfFile, rowOfListed } from './cli/models.ts'
 import { terminalOf } from './cli/terminal.ts'
-import { type Hub, PROBE_SCRIPT, startHub, VERSION } from './hub.ts'
+import { toyHint } from './cli/toy.ts'
+import { runTrain, type TrainOptions } from './cli/train.ts'
+import { CONVERTER_SCRIPT, type Hub, PROBE_SCRIPT, startHub, VERSION } from './hub.ts'
 import { HubError } from './lib/error.ts'
 import { findGpus } from './lib/gpu.ts'
 import { ensureHome, findHub, resolveHome } from './lib/home.ts'
 import { silentLog } from './lib/log.ts'
 import { physicalCores, readMemory } from './lib/memory.ts'
 import { findPortHolder, isPortFree } from './lib/port.ts'
+import { createAdapters } from './models/adapter_registry.ts'
 import { probeDevices } from './models/devices.ts'
 import { createRegistry } from './models/registry.ts'
 import { openDatabase } from './storage/db.ts'
@@ -55,8 +64,35 @@ async function run(command: Command): Promise<number> {
       return models(homeOf(command.home), command.json)
     case 'chat':
       return chat(homeOf(command.home), command)
+    case 'train':
+      return train(homeOf(command.home), command.options)
+    case 'evaluate':
+      return evaluateModels(homeOf(command.home), command.options)
+    case 'jobs': {
+      const home = homeOf(command.home)
+      return runJobs({ findHub: () => findHub(home), terminal: out }, command)
+    }
+    case 'lsp': {
+      const home = homeOf(command.home)
+      return runLsp({
+        findHub: () => findHub(home),
+        startHub: () => startDetached(home, join(import.meta.dirname, 'main.ts')),
+        input: process.stdin,
+        output: process.stdout,
+        wait: ms => new Promise(resolve => setTimeout(resolve, ms)),
+        // An editor that said exit may keep its side open.
+      }).finally(() => process.stdin.destroy())
+    }
     case 'doctor':
       return doctor(homeOf(command.home), command.json)
+    case 'adapters':
+      return adapters(homeOf(command.home), command)
+    case 'datasets':
+      return runDatasets(
+        { home: homeOf(command.home), now: Date.now, terminal: out, notes: err },
+        command,
+        untilInterrupted(),
+      )
   }
 }
 
@@ -68,7 +104,7 @@ async function serve(home: string, settings: { [name: string]: string }): Promis
   const hub = await startHub({ home, commandLine: settings, env: process.env })
   await hub.ready.catch(() => undefined)
   out.write(welcome(hub))
-  await untilStopped()
+  await Promise.race([untilStopped(), hub.idle])
   err.write('Closing. Press Ctrl+C again to end at once.\n')
   process.once('SIGINT', () => process.exit(130))
   await hub.close()
@@ -94,8 +130,20 @@ function welcome(hub: Hub): string {
       `Put a GGUF file into ${join(hub.home, 'local_models', 'chat_models')}: it is listed within a second.`,
       '',
     )
+  else if (usable.every(file => file.sidecar.toy === true))
+    lines.push(`${usable.map(file => file.id).join(', ')}: ${toyHint(hub.home)}`, '')
   lines.push('Press Ctrl+C to stop.', '')
   return lines.join('\n')
+}
+
+/** Ends a command that cleans up behind itself; a second Ctrl+C ends it at once. */
+function untilInterrupted(): AbortSignal {
+  const stop = new AbortController()
+  process.once('SIGINT', () => {
+    stop.abort(new HubError('cancelled', 'Stopped.'))
+    process.once('SIGINT', () => process.exit(130))
+  })
+  return stop.signal
 }
 
 /** Ctrl+C, a polite kill, or on Windows the closing of the console. */
@@ -141,6 +189,77 @@ async function chat(home: string, command: Extract<Command, { name: 'chat' }>): 
       ...(question !== undefined && { question }),
     },
   )
+}
+
+async function evaluateModels(home: string, options: EvaluateOptions): Promise<number> {
+  return runEvaluate(
+    {
+      findHub: () => findHub(home),
+      async startHub() {
+        const hub = await startHub({ home, commandLine: { port: '0' }, env: process.env, logSinks: [] })
+        await hub.ready
+        return hub
+      },
+      terminal: out,
+      notes: err,
+      isLive: process.stderr.isTTY === true,
+      signal: untilInterrupted(),
+    },
+    options,
+  )
+}
+
+async function train(home: string, options: TrainOptions): Promise<number> {
+  const { stdin, stderr } = process
+  const signal = untilInterrupted()
+  return runTrain(
+    {
+      home,
+      findHub: () => findHub(home),
+      async startHub() {
+        const hub = await startHub({ home, commandLine: { port: '0' }, env: process.env, logSinks: [] })
+        await hub.ready
+        return hub
+      },
+      terminal: out,
+      notes: err,
+      columns: stderr.isTTY ? stderr.columns : undefined,
+      ask: stdin.isTTY && stderr.isTTY ? question => askPerson(question, signal) : undefined,
+      signal,
+    },
+    options,
+  )
+}
+
+/** Enter alone means yes. */
+async function askPerson(question: string, signal: AbortSignal): Promise<boolean> {
+  const lines = createInterface({ input: process.stdin, output: process.stderr })
+  // While it asks, it is readline that hears Ctrl+C.
+  lines.once('SIGINT', () => process.emit('SIGINT'))
+  try {
+    return /^\s*(y(es)?)?\s*$/i.test(await lines.question(question, { signal }))
+  } catch (thrown) {
+    if (signal.aborted) return false
+    throw thrown
+  } finally {
+    lines.close()
+  }
+}
+
+async function adapters(home: string, command: Extract<Command, { name: 'adapters' }>): Promise<number> {
+  ensureHome(home)
+  const cores = await physicalCores()
+  const conversion = { home, script: CONVERTER_SCRIPT, log: silentLog, threads: Math.max(1, cores - 1) }
+  const registry = createAdapters({ home, log: silentLog })
+  try {
+    return await runAdapters(
+      { terminal: out, notes: err, conversion, adapters: registry, models: () => readFolders(home) },
+      command,
+      untilInterrupted(),
+    )
+  } finally {
+    await registry.close()
+  }
 }
 
 async function doctor(home: string, json: boolean): Promise<number> {

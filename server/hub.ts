@@ -3,27 +3,46 @@ import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { availableParallelism, cpus } from 'node:os'
 import { join, resolve } from 'node:path'
+import { openEditors } from './editors.ts'
+import { adapterRoutes } from './http/adapters.ts'
 import { coreRoutes } from './http/all.ts'
+import { datasetRoutes } from './http/datasets.ts'
+import { evaluationRoutes } from './http/evaluation.ts'
 import { createEvents, type Events, toBrief, toEvent } from './http/events.ts'
 import { createLoadReader } from './http/events_load.ts'
+import { fileRoutes, tidyFiles } from './http/files.ts'
+import { fineTuningRoutes } from './http/fine_tuning.ts'
 import type { EndpointDeps, Purpose } from './http/generate.ts'
+import { isLsp } from './http/lsp.ts'
 import { responsesRoutes } from './http/responses.ts'
 import { createServer, type Server } from './http/server.ts'
 import { settingsRoutes } from './http/settings.ts'
+import { chatKeeper, storedChatRoutes } from './http/stored_chats.ts'
+import { trainingRoutes } from './http/training.ts'
 import { HubError } from './lib/error.ts'
 import { alreadyRuns, claimHub, ensureHome, findHub } from './lib/home.ts'
+import { watchIdle } from './lib/idle.ts'
 import { createLog, fileSink, type Log, type Sink, stderrSink } from './lib/log.ts'
 import { physicalCores, readMemory } from './lib/memory.ts'
 import { findPortHolder, portTakenMessage } from './lib/port.ts'
+import { withAdapters } from './models/adapter_models.ts'
+import { type Adapters, createAdapters } from './models/adapter_registry.ts'
 import { LIBRARIES, probeDevices } from './models/devices.ts'
-import type { ModelStatus } from './models/models.ts'
+import { sha256 } from './models/gguf.ts'
+import type { ModelStatus, Models } from './models/models.ts'
 import { prepareWorker, WorkerProcess } from './models/process.ts'
 import { createRegistry, type Registry } from './models/registry.ts'
 import { type LoadSettings, Scheduler, type Speeds } from './models/scheduler.ts'
 import { openDatabase } from './storage/db.ts'
+import { jobsOf } from './storage/jobs.ts'
 import { type ProfileKey, readProfile, recordProfile } from './storage/profiles.ts'
 import { pruneResponses } from './storage/responses.ts'
 import { readSettings } from './storage/settings.ts'
+import { createAbTests } from './training/ab_test.ts'
+import { createEvaluations } from './training/evaluations.ts'
+import { openTraining } from './training/open.ts'
+import { storedTurns } from './training/stored_turns.ts'
+import { EvaluationRequest } from './wire/evaluation.ts'
 import type { ModelFile } from './wire/model.ts'
 import { resolveSettings, type Settings, type Sources } from './wire/settings.ts'
 import type { SystemStatus } from './wire/system.ts'
@@ -34,8 +53,13 @@ export const VERSION: string = (createRequire(import.meta.url)('../package.json'
 /** Stored responses are kept for thirty days, as OpenAI keeps them. */
 const KEEP_RESPONSES_S = 30 * 24 * 3600
 
+/** A hub with such jobs has something to do, even if nobody is connected. */
+const BUSY_JOBS = ['validating_files', 'queued', 'running'] as const
+
 /** Programs that the hub starts by path. */
 export const WORKER_SCRIPT = resolve(import.meta.dirname, 'worker', 'main.ts')
+export const CONVERTER_SCRIPT = resolve(import.meta.dirname, 'trainer', 'convert.ts')
+export const TRAINER_SCRIPT = resolve(import.meta.dirname, 'trainer', 'main.ts')
 export const PROBE_SCRIPT = resolve(import.meta.dirname, 'worker', 'probe.ts')
 
 export type HubOptions = {
@@ -53,10 +77,14 @@ export type Hub = {
   url: string
   home: string
   settings: Settings
-  models: Scheduler
+  /** Base models and adapters. */
+  models: Models & Pick<Scheduler, 'refresh'>
+  adapters: Adapters
   registry: Registry
   /** Waits until the model folders have been read once. */
   ready: Promise<void>
+  /** Resolves when nobody has used the hub for `idleExitMinutes`. */
+  idle: Promise<void>
   close(): Promise<void>
 }
 
@@ -133,11 +161,15 @@ export async function startHub(options: HubOptions): Promise<Hub> {
       now: Date.now,
     })
     closers.push(() => models.close())
+    const adapters = createAdapters({ home, log: log.child('adapters') })
+    closers.push(() => adapters.close())
+    /** With adapters: what the doors see. */
+    const served = withAdapters({ models, adapters, ready: scanned.promise, log: log.child('adapters') })
 
     events = createEvents({
       version: VERSION,
       startedAt,
-      models: () => models.list(),
+      models: () => served.list(),
       load: createLoadReader({
         models: () => models.list(),
         refresh: () => models.refresh(),
@@ -146,17 +178,88 @@ export async function startHub(options: HubOptions): Promise<Hub> {
       }),
       log: log.child('events'),
     })
-    const { upgrade, publish, close: closeEvents } = events
-    const endpoints: EndpointDeps = { models, defaultModel: purpose => defaultModel(models, purpose) }
+    const door = events
+    const { publish, close: closeEvents } = events
+    const training = openTraining({
+      home,
+      db,
+      log: log.child('training'),
+      script: options.env.AI_HUB_TRAINER ?? TRAINER_SCRIPT,
+      models,
+      adapters,
+      publish,
+      evaluate: asked => evaluations.create(EvaluationRequest.parse(asked)).id,
+      cores,
+      threads: () => settings.threads,
+      now: Date.now,
+    })
+    closers.push(() => training.close())
+    const { jobs, schedules, filesFolder, uploadedFile } = training
+    const files = {
+      db,
+      folder: filesFolder,
+      maxBytes: () => settings.maxUploadMiB * 2 ** 20,
+      userOf: (file: string) => jobs.userOf({ file }),
+      now: Date.now,
+    }
+    tidyFiles(files)
+    const evaluations = createEvaluations({
+      home,
+      db,
+      models: served,
+      now: Date.now,
+      sha256,
+      log: log.child('evaluations'),
+    })
+    closers.push(() => evaluations.close())
+    const abTests = createAbTests({
+      db,
+      isModel: id => served.list().some(status => status.file.id === id),
+      now: Date.now,
+      log: log.child('ab_tests'),
+    })
+    const endpoints: EndpointDeps = {
+      models: served,
+      defaultModel: purpose => defaultModel(models, purpose),
+      resolveModel: abTests.resolve,
+    }
+    const editors = openEditors({
+      home,
+      models: served,
+      defaultModel: endpoints.defaultModel,
+      version: VERSION,
+      log: log.child('lsp'),
+    })
     const server = createServer({
       routes: [
         ...coreRoutes({
           ...endpoints,
+          storeChat: chatKeeper(db),
           version: VERSION,
           startedAt,
           systemStatus: () => systemStatus(models, registry, startedAt, cores),
         }),
         ...responsesRoutes({ ...endpoints, db }),
+        ...storedChatRoutes({ db }),
+        ...datasetRoutes({
+          home,
+          now: Date.now,
+          inUse(dataset) {
+            const evaluation = evaluations.userOf(dataset)
+            return tellJob(jobs.userOf({ dataset })) ?? (evaluation && `evaluation ${evaluation}`)
+          },
+          uploadedFile,
+          conversations: () => storedTurns(db),
+        }),
+        ...adapterRoutes({
+          models: served,
+          adapters,
+          conversion: { home, script: CONVERTER_SCRIPT, log: log.child('converter'), threads: Math.max(1, cores - 1) },
+        }),
+        ...fileRoutes(files),
+        ...fineTuningRoutes({ jobs }),
+        ...trainingRoutes({ home, jobs, schedules }),
+        ...evaluationRoutes({ evaluations, abTests }),
         ...settingsRoutes({
           db,
           sources,
@@ -171,34 +274,52 @@ export async function startHub(options: HubOptions): Promise<Hub> {
       version: VERSION,
       allowedOrigins: () => settings.allowedOrigins,
       ready: scanned.promise,
-      upgrade,
+      upgrade: (request, socket, head) => (isLsp(request) ? editors : door).upgrade(request, socket, head),
     })
     closers.push(
       () => server.close(),
       () => closeEvents(),
+      () => editors.close(),
     )
     const { url } = await listen(server, settings.host, settings.port)
-    closers.push(await claimHub(home, { pid: process.pid, url, version: VERSION, startedAt }))
+    closers.push(await claimHub(home, { pid: process.pid, url, version: VERSION, startedAt, token: editors.token }))
+    const changed = () => publish({ type: 'models.changed', models: served.list().map(toBrief) })
     registry.onChange(() => {
-      publish({ type: 'models.changed', models: models.list().map(toBrief) })
+      changed()
       void models.dropRemoved()
     })
+    adapters.onChange(changed)
     // The first load should not wait for the devices to be tried.
     if (settings.device !== 'cpu') void models.reports()
     // The door is open while the folders are still being read: /health must not wait for a slow disk.
-    const ready = registry.start()
+    const ready = Promise.all([registry.start(), adapters.start()]).then(() => undefined)
     void ready.then(scanned.resolve, scanned.resolve)
     ready.catch(thrown => log.error('the model folders cannot be read', { reason: HubError.from(thrown).message }))
     void ready.then(() => loadPinned(models, log)).catch(() => undefined)
+    void ready
+      .then(() => training.start())
+      .catch(thrown => {
+        log.error('the training jobs cannot be worked on', { reason: HubError.from(thrown).message })
+      })
     log.info('listening', { url, home, version: VERSION, node: process.version })
+    const { idle, stop: stopWatching } = watchIdle({
+      minutes: () => settings.idleExitMinutes,
+      busy: () =>
+        server.use().open > 0 || models.list().some(model => model.inUse > 0) || jobsOf(db, BUSY_JOBS).length > 0,
+      uses: () => server.use().begun,
+      now: Date.now,
+    })
+    closers.push(stopWatching)
     let closing: Promise<void> | undefined
     return {
       url,
       home,
       settings,
-      models,
+      models: { ...served, refresh: () => models.refresh() },
+      adapters,
       registry,
       ready,
+      idle,
       close() {
         closing ??= closeAll()
         return closing
@@ -269,6 +390,8 @@ async function loadPinned(models: Scheduler, log: Log): Promise<void> {
       )
   }
 }
+
+const tellJob = (id: string | undefined) => (id === undefined ? undefined : `job ${id}`)
 
 // Profiles: what loading and running a model took here.
 

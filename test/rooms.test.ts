@@ -25,6 +25,8 @@ const LEVEL: { [room: string]: number } = {
   'server/http': 5,
   'server/lsp': 5,
   'server/cli': 5,
+  // A part of the hub's composition.
+  'server/editors.ts': 5.5,
   'server/hub.ts': 6,
   'server/commands.ts': 7,
   'server/main.ts': 8,

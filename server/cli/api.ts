@@ -15,7 +15,9 @@ const Chunk = z.looseObject({
 })
 const ErrorAnswer = z.looseObject({ error: z.looseObject({ message: z.string() }) })
 const ModelRows = z.object({
-  data: z.array(ModelStatusOut.pick({ id: true, folder: true, state: true, bytes: true, error: true, facts: true })),
+  data: z.array(
+    ModelStatusOut.pick({ id: true, folder: true, state: true, bytes: true, error: true, facts: true, toy: true }),
+  ),
 })
 export type ListedModel = z.infer<typeof ModelRows>['data'][number]
 
@@ -89,6 +91,22 @@ export async function* readEvents(body: AsyncIterable<Uint8Array>): AsyncGenerat
   }
 }
 
+/** Asks the hub and gives its JSON. @throws HubError with the hub's own message */
+export async function callHub(
+  url: string,
+  method: 'GET' | 'POST' | 'DELETE',
+  path: string,
+  body?: unknown,
+  signal?: AbortSignal,
+): Promise<unknown> {
+  const response = await fetch(url + path, {
+    method,
+    ...(body !== undefined && { headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) }),
+    ...(signal !== undefined && { signal }),
+  })
+  return readJson(response)
+}
+
 async function readJson(response: Response): Promise<unknown> {
   const text = await response.text()
   let value: unknown
@@ -100,7 +118,7 @@ async function readJson(response: Response): Promise<unknown> {
   if (response.ok) return value
   const error = ErrorAnswer.safeParse(value)
   throw new HubError(
-    'internal',
+    response.status < 500 ? 'invalid_request' : 'internal',
     error.success ? error.data.error.message : `The hub answered with status ${response.status}.`,
   )
 }

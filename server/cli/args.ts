@@ -1,15 +1,40 @@
 /** The command line `ai-hub COMMAND [options]`: text in, one of a few commands out, or a message that says what was meant. */
 import { parseArgs } from 'node:util'
 import { describeSetting, SETTING_NAMES, Settings } from '../wire/settings.ts'
+import { ADAPTERS_OPTIONS, ADAPTERS_USAGE, type AdaptersAction, parseAdapters } from './adapters_args.ts'
+import type { EvaluateOptions } from './evaluate.ts'
+import { EVALUATE_OPTIONS, EVALUATE_USAGE, parseEvaluate } from './evaluate_args.ts'
+import type { JobsAction } from './jobs.ts'
+import type { TrainOptions } from './train.ts'
 
 export type Command =
   /** `settings`: values as written, by the setting's name; the settings' own schema judges them. */
   | { name: 'serve'; home?: string; settings: { [setting: string]: string } }
   | { name: 'models'; home?: string; json: boolean }
   | { name: 'chat'; home?: string; model?: string; system?: string /** one question, then exit */; question?: string }
+  | { name: 'train'; home?: string; options: TrainOptions }
+  | { name: 'evaluate'; home?: string; options: EvaluateOptions }
+  | ({ name: 'jobs'; home?: string; json: boolean } & JobsAction)
   | { name: 'doctor'; home?: string; json: boolean }
+  | ({ name: 'datasets'; home?: string; json: boolean } & DatasetsAction)
+  | { name: 'lsp'; home?: string }
+  | ({ name: 'adapters'; home?: string; json: boolean } & AdaptersAction)
   | { name: 'help'; topic?: string }
   | { name: 'version' }
+
+export type DatasetsAction =
+  | { action: 'list' }
+  | { action: 'show'; dataset: string; version?: number; samples: number }
+  | { action: 'check'; paths: string[]; format?: string }
+  | {
+      action: 'import'
+      dataset: string
+      paths: string[]
+      format?: string
+      append: boolean
+      refuse: boolean
+      git: boolean
+    }
 
 /** A setting that `serve` takes on the command line: `contextTokens` as `--context-tokens N`. */
 export type SettingOption = { name: string; description: string }
@@ -32,6 +57,8 @@ type CommandSpec = {
   options: { [name: string]: Option }
   /** Name of the one positional argument, where the command takes one. */
   positional?: string
+  /** It takes any number of them. */
+  isMany?: true
 }
 
 const HOME: Option = {
@@ -41,6 +68,19 @@ const HOME: Option = {
 }
 const HELP: Option = { type: 'boolean', short: 'h', description: 'show this help' }
 const JSON_OUTPUT: Option = { type: 'boolean', description: 'print JSON instead of text' }
+
+/** Hyperparameters of `train`: the option, and what stands in its help. */
+const TRAIN_CONFIG: { [name: string]: string } = {
+  epochs: 'times the data is gone through',
+  batch_size: 'samples of one step',
+  learning_rate: 'such as 2e-4',
+  rank: 'of the adapter',
+  alpha: 'of the adapter, which is scaled by alpha / rank',
+  max_length: 'longest sample in tokens',
+  max_steps: 'most steps',
+  seed: 'the same seed gives the same run',
+}
+const option = (value: string, description: string): Option => ({ type: 'string', value, description })
 
 const COMMANDS: { [name: string]: CommandSpec } = {
   serve: { summary: 'start the hub and keep it running until Ctrl+C', options: { home: HOME } },
@@ -59,9 +99,67 @@ const COMMANDS: { [name: string]: CommandSpec } = {
       system: { type: 'string', short: 's', value: 'TEXT', description: 'system message' },
     },
   },
+  train: {
+    summary: 'train an adapter for a model on your own data, after showing the plan',
+    options: {
+      home: HOME,
+      model: { type: 'string', short: 'm', value: 'ID', description: 'the base model, or an adapter to go on from' },
+      data: { type: 'string', short: 'd', value: 'FILE', description: 'a file, a folder inside home, or a dataset' },
+      validation: option('FILE', 'a file of its own to validate on (else a part of the data)'),
+      name: option('NAME', 'of the adapter, which is then the model ID:NAME'),
+      method: option('METHOD', 'supervised, or dpo for pairs of a chosen and a rejected answer [supervised]'),
+      ...Object.fromEntries(
+        Object.entries(TRAIN_CONFIG).map(([name, text]) => [name.replaceAll('_', '-'), option('N', `${text} [auto]`)]),
+      ),
+      'too-long': option('WHAT', 'what is done with longer samples: split, truncate or drop [truncate]'),
+      'continue-from': option('NAME', 'an adapter of the same base to go on from'),
+      replay: option('SHARE', 'share of what it learned before that is learned again'),
+      replace: { type: 'boolean', description: 'keep an adapter of that name as an older version' },
+      'dry-run': { type: 'boolean', description: 'only show the plan' },
+      yes: { type: 'boolean', short: 'y', description: 'do not ask before it begins' },
+      json: JSON_OUTPUT,
+    },
+  },
+  evaluate: {
+    summary: 'compare an adapter with its base, or any two models, on the test part of a dataset',
+    positional: EVALUATE_USAGE,
+    isMany: true,
+    options: { home: HOME, json: JSON_OUTPUT, ...EVALUATE_OPTIONS },
+  },
+  jobs: {
+    summary: 'list the training jobs, and pause, resume or cancel one',
+    positional: 'pause ID | resume ID | cancel ID',
+    isMany: true,
+    options: { home: HOME, json: JSON_OUTPUT },
+  },
   doctor: {
     summary: 'look at everything the hub needs and say what to do about what is missing',
     options: { home: HOME, json: JSON_OUTPUT },
+  },
+  datasets: {
+    summary: 'check data for training, import it, and look at what was imported',
+    positional: 'check FILE... | import NAME FILE... | list | show NAME',
+    isMany: true,
+    options: {
+      home: HOME,
+      json: JSON_OUTPUT,
+      format: { type: 'string', value: 'FORMAT', description: 'refuse records of another format (else found out)' },
+      append: { type: 'boolean', description: 'import: keep the samples of the last version' },
+      refuse: { type: 'boolean', description: 'import: refuse a file with malformed lines instead of skipping them' },
+      git: { type: 'boolean', description: 'import: read the git history of the folders instead of their files' },
+      version: { type: 'string', value: 'N', description: 'show: another version than the newest' },
+      samples: { type: 'string', value: 'N', description: 'show: how many samples are printed [3]' },
+    },
+  },
+  lsp: {
+    summary: 'language server over standard input and output, for editors; finds the hub or starts it',
+    options: { home: HOME, stdio: { type: 'boolean', description: 'the only way there is, named by many editors' } },
+  },
+  adapters: {
+    summary: 'list the adapters, merge, export and import them',
+    positional: ADAPTERS_USAGE,
+    isMany: true,
+    options: { home: HOME, json: JSON_OUTPUT, ...ADAPTERS_OPTIONS },
   },
   help: { summary: 'show the help of a command', positional: 'COMMAND', options: {} },
   version: { summary: 'print the version', options: {} },
@@ -88,13 +186,29 @@ export function parseCommandLine(
     )
   }
   const { values, positionals } = parseOptions(first, { ...optionsOf(first, settings), help: HELP }, rest)
-  const limit = spec.positional === undefined ? 0 : 1
+  const limit = spec.isMany === true ? Number.POSITIVE_INFINITY : spec.positional === undefined ? 0 : 1
   const stray = positionals[limit]
   if (stray !== undefined) {
     const hint = first === 'chat' ? ' Put the question in quotes.' : ` See "ai-hub help ${first}".`
     throw new UsageError(`"${stray}" is one argument too many for "ai-hub ${first}".${hint}`)
   }
   if (values.help === true) return { name: 'help', topic: first }
+  if (first === 'datasets') return buildDatasets(values, positionals)
+  if (first === 'adapters') {
+    const action = parseAdapters(values, positionals, message => {
+      throw new UsageError(message)
+    })
+    const home = typeof values.home === 'string' ? { home: values.home } : {}
+    return { name: 'adapters', ...home, json: values.json === true, ...action }
+  }
+  if (first === 'jobs') return buildJobs(values, positionals)
+  if (first === 'train') return buildTrain(values)
+  if (first === 'evaluate') {
+    const options = parseEvaluate(values, positionals, message => {
+      throw new UsageError(message)
+    })
+    return { name: 'evaluate', ...(typeof values.home === 'string' && { home: values.home }), options }
+  }
   return build(first, values, positionals[0], settings)
 }
 
@@ -235,6 +349,8 @@ function build(
       }
       return { name, ...common, settings: given }
     }
+    case 'lsp':
+      return { name, ...common }
     case 'models':
     case 'doctor':
       return { name, ...common, json: values.json === true }
@@ -254,6 +370,127 @@ function build(
     default:
       return { name: 'help', ...(positional !== undefined && { topic: positional }) }
   }
+}
+
+const ACTIONS = ['check', 'import', 'list', 'show']
+/** Options that only some of the actions know. */
+const ACTION_OPTIONS: { [option: string]: string[] } = {
+  format: ['check', 'import'],
+  append: ['import'],
+  refuse: ['import'],
+  git: ['import'],
+  version: ['show'],
+  samples: ['show'],
+}
+
+function buildDatasets(values: Values, [action = '', ...rest]: string[]): Command {
+  const usage = 'See "ai-hub help datasets".'
+  if (!ACTIONS.includes(action)) {
+    const typed =
+      action === '' ? 'Say what to do' : `"ai-hub datasets" cannot "${action}".${suggest(action, ACTIONS)} Choose`
+    throw new UsageError(`${typed}: ${ACTIONS.join(', ')}. ${usage}`)
+  }
+  for (const [option, actions] of Object.entries(ACTION_OPTIONS)) {
+    if (values[option] !== undefined && !actions.includes(action)) {
+      throw new UsageError(`"ai-hub datasets ${action}" has no option "--${option}". ${usage}`)
+    }
+  }
+  const { home, format } = values
+  const common = {
+    name: 'datasets' as const,
+    ...(typeof home === 'string' && { home }),
+    json: values.json === true,
+  }
+  const reading = typeof format === 'string' ? { format } : {}
+  const whole = (option: string): number | undefined => {
+    const value = values[option]
+    if (value === undefined) return undefined
+    if (typeof value !== 'string' || !/^\d{1,6}$/.test(value)) throw new UsageError(`--${option} takes a whole number.`)
+    return Number(value)
+  }
+  const [dataset, ...paths] = rest
+  switch (action) {
+    case 'check':
+      if (rest.length === 0) throw new UsageError(`Name a file: ai-hub datasets check FILE. ${usage}`)
+      return { ...common, ...reading, action, paths: rest }
+    case 'import':
+      if (dataset === undefined || paths.length === 0) {
+        throw new UsageError(`Name the dataset and its files: ai-hub datasets import NAME FILE. ${usage}`)
+      }
+      return {
+        ...common,
+        ...reading,
+        action,
+        dataset,
+        paths,
+        append: values.append === true,
+        refuse: values.refuse === true,
+        git: values.git === true,
+      }
+    case 'show': {
+      if (dataset === undefined) throw new UsageError(`Name the dataset: ai-hub datasets show NAME. ${usage}`)
+      if (paths[0] !== undefined) throw new UsageError(`"${paths[0]}" is one argument too many. ${usage}`)
+      const version = whole('version')
+      return { ...common, action, dataset, ...(version !== undefined && { version }), samples: whole('samples') ?? 3 }
+    }
+    default:
+      if (dataset !== undefined) throw new UsageError(`"${dataset}" is one argument too many. ${usage}`)
+      return { ...common, action: 'list' }
+  }
+}
+
+function buildTrain(values: Values): Command {
+  const text = (key: string): string | undefined => (typeof values[key] === 'string' ? values[key] : undefined)
+  const { home } = values
+  const [model, data] = [text('model'), text('data')]
+  if (model === undefined || data === undefined) {
+    throw new UsageError('Name the model and the data: ai-hub train --model ID --data FILE. See "ai-hub help train".')
+  }
+  const config: { [name: string]: string } = {}
+  for (const name of Object.keys(TRAIN_CONFIG)) {
+    const value = text(name.replaceAll('_', '-'))
+    if (value !== undefined) config[name] = value
+  }
+  const given = {
+    validation: text('validation'),
+    name: text('name'),
+    method: text('method'),
+    tooLong: text('too-long'),
+    continueFrom: text('continue-from'),
+    replay: text('replay'),
+  }
+  const options: TrainOptions = {
+    model,
+    data,
+    config,
+    ...definedOf(given),
+    replace: values.replace === true,
+    dryRun: values['dry-run'] === true,
+    yes: values.yes === true,
+    json: values.json === true,
+  }
+  return { name: 'train', ...(typeof home === 'string' && { home }), options }
+}
+
+function definedOf(values: { [name: string]: string | undefined }): { [name: string]: string } {
+  return Object.fromEntries(Object.entries(values).filter((entry): entry is [string, string] => entry[1] !== undefined))
+}
+
+const JOB_ACTIONS = ['pause', 'resume', 'cancel'] as const
+
+function buildJobs(values: Values, [typed, id, stray]: string[]): Command {
+  const { home } = values
+  const common = { name: 'jobs' as const, ...(typeof home === 'string' && { home }), json: values.json === true }
+  if (typed === undefined || (typed === 'list' && id === undefined)) return { ...common, action: 'list' }
+  const action = JOB_ACTIONS.find(each => each === typed)
+  if (action === undefined) {
+    throw new UsageError(
+      `"ai-hub jobs" cannot "${typed}".${suggest(typed, JOB_ACTIONS)} Choose: list, ${JOB_ACTIONS.join(', ')}.`,
+    )
+  }
+  if (id === undefined) throw new UsageError(`Name the job: ai-hub jobs ${action} ID. "ai-hub jobs" lists them.`)
+  if (stray !== undefined) throw new UsageError(`"${stray}" is one argument too many. See "ai-hub help jobs".`)
+  return { ...common, action, id }
 }
 
 const names = (): string => Object.keys(COMMANDS).join(', ')

@@ -224,7 +224,10 @@ async function chooseModel(url: string, wanted: string | undefined): Promise<str
   if (wanted !== undefined) return wanted
   const models = (await fetchModels(url)).filter(model => model.state !== 'broken')
   const chosen =
-    models.find(model => model.state === 'ready') ?? models.find(model => model.folder === 'chat_models') ?? models[0]
+    models.find(model => model.state === 'ready') ??
+    models.find(model => model.folder === 'chat_models') ??
+    models.find(model => model.toy !== true) ??
+    models[0]
   if (chosen === undefined) {
     throw new HubError(
       'model_not_found',

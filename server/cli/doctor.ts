@@ -6,6 +6,7 @@ import type { PortHolder } from '../lib/port.ts'
 import type { ModelFile } from '../wire/model.ts'
 import type { Device } from '../wire/worker.ts'
 import { formatBytes, paint, type Terminal } from './terminal.ts'
+import { toyHint } from './toy.ts'
 
 /** What trying a native backend in a process of its own gave. */
 export type DeviceReport = {
@@ -246,6 +247,12 @@ function checkModels(home: string, models: readonly ModelFile[]): Check[] {
           fix: `Put a .gguf file into a folder of ${home}/local_models, such as chat_models; it is listed within a second.`,
         },
   ]
+  const toys = whole.filter(model => model.sidecar.toy === true)
+  // Beside a real model it does no harm.
+  if (toys.length > 0 && toys.length === whole.length) {
+    const names = toys.map(model => model.id).join(', ')
+    checks.push({ name: 'model', state: 'warn', found: `${names}: all there is`, fix: `${names}: ${toyHint(home)}` })
+  }
   for (const model of models) {
     const reason = model.reason ?? 'unreadable'
     if (model.status === 'broken') {

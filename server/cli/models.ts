@@ -2,6 +2,7 @@
 import type { ModelFile, ModelState } from '../wire/model.ts'
 import type { ListedModel } from './api.ts'
 import { formatBytes, formatTable, paint, type Terminal } from './terminal.ts'
+import { toyHint } from './toy.ts'
 
 /** What a row shows of a model, wherever it came from. */
 export type ModelRow = {
@@ -14,6 +15,7 @@ export type ModelRow = {
   state: ModelState | 'on disk'
   /** Why it is broken, or what is wrong beside it. */
   reason?: string
+  toy?: boolean
 }
 
 /** A model read from its folder while no hub runs. */
@@ -29,6 +31,7 @@ export function rowOfFile(file: ModelFile): ModelRow {
       contextLength: file.facts.context_length,
     }),
     ...(file.reason !== undefined && { reason: file.reason }),
+    ...(file.sidecar.toy === true && { toy: true }),
   }
 }
 
@@ -45,6 +48,7 @@ export function rowOfListed(model: ListedModel): ModelRow {
       contextLength: model.facts.context_length,
     }),
     ...(model.error !== undefined && { reason: model.error }),
+    ...(model.toy === true && { toy: true }),
   }
 }
 
@@ -78,6 +82,7 @@ export async function printModels(deps: ModelsDeps, options: { json: boolean }):
     const row = rows[index]
     terminal.write(`${row?.state === 'broken' ? paint(terminal, 'red', line) : line}\n`)
     if (row?.reason !== undefined) terminal.write(`  ${paint(terminal, 'yellow', `-> ${row.reason}`)}\n`)
+    if (row?.toy === true) terminal.write(`  ${paint(terminal, 'yellow', `-> ${row.id}: ${toyHint(deps.home)}`)}\n`)
   }
   return 0
 }

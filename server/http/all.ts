@@ -1,5 +1,5 @@
 /** All routes of the HTTP door, one row per group of endpoints. */
-import { chatRoutes } from './chat.ts'
+import { type ChatDeps, chatRoutes } from './chat.ts'
 import { completionRoutes } from './completions.ts'
 import { embeddingRoutes } from './embeddings.ts'
 import type { EndpointDeps } from './generate.ts'
@@ -9,7 +9,7 @@ import type { Route } from './route.ts'
 import { type SystemDeps, systemRoutes } from './system.ts'
 import { tokenRoutes } from './tokens.ts'
 
-export type RouteDeps = EndpointDeps & SystemDeps
+export type RouteDeps = EndpointDeps & SystemDeps & ChatDeps
 
 export function coreRoutes(deps: RouteDeps): Route[] {
   return [

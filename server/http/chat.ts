@@ -25,11 +25,17 @@ import {
   toUsage,
   unfinished,
   unixSeconds,
+  variantOf,
   withLease,
 } from './generate.ts'
 import { type Route, route } from './route.ts'
 
-export function chatRoutes(deps: EndpointDeps): Route[] {
+export type ChatDeps = EndpointDeps & {
+  /** Keeps an answer with what was asked, durably, before its end is sent. */
+  storeChat(body: ChatRequest, response: ChatResponse): void
+}
+
+export function chatRoutes(deps: ChatDeps): Route[] {
   return [
     route({
       method: 'POST',
@@ -45,18 +51,33 @@ export function chatRoutes(deps: EndpointDeps): Route[] {
         const prepare = toGenerate(body)
         const head = { id: `chatcmpl-${randomUUID().replaceAll('-', '')}`, created: unixSeconds() }
         const sse = body.stream === true ? stream() : undefined
-        return withLease(deps.models, body.model, signal, async lease => {
+        return withLease(deps.models, variantOf(deps, body.model, body, firstMessage(body)), signal, async lease => {
           const request = prepare(lease.model)
           checkGenerate(lease, request, { prompt: 'messages' })
+          const answer = new ChatAnswer({ ...head, model: lease.model.id, request })
+          const store = (): void => {
+            if (body.store === true) deps.storeChat(body, answer.response())
+          }
           const events = lease.generate(request, signal)
-          if (sse === undefined) return collectChat(events, { ...head, model: lease.model.id, request })
+          if (sse === undefined) {
+            for await (const event of events) answer.add(event)
+            store()
+            return answer.response()
+          }
           const includeUsage = body.stream_options?.include_usage === true
-          await streamChat(events, sse, { ...head, model: lease.model.id, includeUsage })
+          const seen = body.store === true ? collecting(events, answer, store) : events
+          await streamChat(seen, sse, { ...head, model: lease.model.id, includeUsage })
           return sse
         })
       },
     }),
   ]
+}
+
+/** What every request of a conversation begins with, once it has begun. */
+function firstMessage({ messages }: ChatRequest): string | undefined {
+  const first = messages.find(message => message.role === 'user')
+  return first === undefined ? undefined : toText(first.content)
 }
 
 /** The worker's request, but for the sampling defaults that the model's card adds. @throws HubError naming the parameter */
@@ -208,21 +229,41 @@ type Collected = {
   finish: 'stop' | 'length' | 'tool_calls'
 }
 
-async function collectChat(
+/** Hands the events on, and keeps what they say before the last of them is sent. */
+async function* collecting(
   events: AsyncIterable<GenerateEvent>,
-  head: { id: string; created: number; model: string; request: Generate },
-): Promise<ChatResponse> {
-  const { request } = head
-  const choices = Array.from(
-    { length: request.n },
-    (): Collected => ({ content: '', reasoning: '', calls: [], logprobs: [], finish: 'stop' }),
-  )
-  let done: Done | undefined
+  answer: ChatAnswer,
+  store: () => void,
+): AsyncGenerator<GenerateEvent> {
   for await (const event of events) {
-    if (event.type === 'done') done = event
-    else if (event.type === 'end') choices[event.choice]!.finish = event.finishReason
+    answer.add(event)
+    if (event.type === 'done') store()
+    yield event
+  }
+}
+
+/** The whole answer, put together from its events. */
+class ChatAnswer {
+  readonly #head: { id: string; created: number; model: string; request: Generate }
+  readonly #choices: Collected[]
+  #done: Done | undefined
+
+  constructor(head: { id: string; created: number; model: string; request: Generate }) {
+    this.#head = head
+    this.#choices = Array.from({ length: head.request.n }, () => ({
+      content: '',
+      reasoning: '',
+      calls: [],
+      logprobs: [],
+      finish: 'stop',
+    }))
+  }
+
+  add(event: GenerateEvent): void {
+    if (event.type === 'done') this.#done = event
+    else if (event.type === 'end') this.#choices[event.choice]!.finish = event.finishReason
     else if (event.type === 'delta') {
-      const choice = choices[event.choice]!
+      const choice = this.#choices[event.choice]!
       if (event.content !== undefined) choice.content += event.content
       if (event.reasoning !== undefined) choice.reasoning += event.reasoning
       if (event.logprobs !== undefined) choice.logprobs.push(...event.logprobs.map(toTokenLogprob))
@@ -235,31 +276,36 @@ async function collectChat(
       }
     }
   }
-  if (done === undefined) throw unfinished()
-  return {
-    id: head.id,
-    object: 'chat.completion',
-    created: head.created,
-    model: head.model,
-    choices: choices.map((choice, index) => ({
-      index,
-      message: {
-        role: 'assistant',
-        content: choice.content === '' && choice.calls.length > 0 ? null : choice.content,
-        refusal: null,
-        ...(choice.reasoning !== '' && { reasoning_content: choice.reasoning }),
-        ...(choice.calls.length > 0 && {
-          tool_calls: choice.calls.map(call => ({
-            id: call.id,
-            type: 'function' as const,
-            function: { name: call.name, arguments: call.arguments },
-          })),
-        }),
-      },
-      logprobs: request.topLogprobs === undefined ? null : { content: choice.logprobs, refusal: null },
-      finish_reason: choice.finish,
-    })),
-    usage: toUsage([done.usage]),
-    timings: done.timings,
+
+  /** @throws HubError worker_crashed when the events broke off */
+  response(): ChatResponse {
+    const { id, created, model, request } = this.#head
+    if (this.#done === undefined) throw unfinished()
+    return {
+      id,
+      object: 'chat.completion',
+      created,
+      model,
+      choices: this.#choices.map((choice, index) => ({
+        index,
+        message: {
+          role: 'assistant',
+          content: choice.content === '' && choice.calls.length > 0 ? null : choice.content,
+          refusal: null,
+          ...(choice.reasoning !== '' && { reasoning_content: choice.reasoning }),
+          ...(choice.calls.length > 0 && {
+            tool_calls: choice.calls.map(call => ({
+              id: call.id,
+              type: 'function' as const,
+              function: { name: call.name, arguments: call.arguments },
+            })),
+          }),
+        },
+        logprobs: request.topLogprobs === undefined ? null : { content: choice.logprobs, refusal: null },
+        finish_reason: choice.finish,
+      })),
+      usage: toUsage([this.#done.usage]),
+      timings: this.#done.timings,
+    }
   }
 }

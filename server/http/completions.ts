@@ -16,6 +16,7 @@ import {
   toUsage,
   unfinished,
   unixSeconds,
+  variantOf,
   withLease,
 } from './generate.ts'
 import { type Route, route } from './route.ts'
@@ -39,7 +40,7 @@ export function completionRoutes(deps: EndpointDeps): Route[] {
         const prepare = toGenerates(body)
         const head = { id: `cmpl-${randomUUID().replaceAll('-', '')}`, created: unixSeconds() }
         const sse = body.stream === true ? stream() : undefined
-        return withLease(deps.models, body.model, signal, async lease => {
+        return withLease(deps.models, variantOf(deps, body.model, body), signal, async lease => {
           const requests = prepare(lease.model)
           for (const request of requests) checkGenerate(lease, request, { prompt: 'prompt', suffix: 'suffix' })
           const full = { ...head, model: lease.model.id, includeUsage: body.stream_options?.include_usage === true }

@@ -112,12 +112,12 @@ export function createEvents(deps: EventsDeps): Events {
   return {
     publish,
     upgrade(request, socket, head) {
-      if (isClosed) return refuse(socket, new HubError('shutting_down', 'The hub is closing.'))
+      if (isClosed) return refuseUpgrade(socket, new HubError('shutting_down', 'The hub is closing.'))
       if ((request.url ?? '').split('?', 1)[0] !== EVENTS_PATH) {
-        return refuse(socket, new HubError('not_found', `There is no WebSocket here; it is at ${EVENTS_PATH}.`))
+        return refuseUpgrade(socket, new HubError('not_found', `There is no WebSocket here; it is at ${EVENTS_PATH}.`))
       }
       if (server.clients.size >= MAX_CLIENTS) {
-        return refuse(socket, new HubError('busy', `${MAX_CLIENTS} clients listen already; close some.`))
+        return refuseUpgrade(socket, new HubError('busy', `${MAX_CLIENTS} clients listen already; close some.`))
       }
       server.handleUpgrade(request, socket, head, welcome)
     },
@@ -146,6 +146,7 @@ export function toBrief({ file, state, progress, error, inUse }: ModelStatus): M
   const reason = error ?? file.reason
   return {
     id: file.id,
+    ...(file.parent !== undefined && { parent: file.parent }),
     folder: file.folder,
     bytes: file.bytes,
     state,
@@ -168,7 +169,8 @@ function repeat(action: () => void, ms: number): () => void {
   return () => clearInterval(timer)
 }
 
-function refuse(socket: Duplex, error: HubError): void {
+/** Answers an upgrade with an error in OpenAI's form. */
+export function refuseUpgrade(socket: Duplex, error: HubError): void {
   const body = JSON.stringify(toOpenAiError(error))
   socket.end(
     `HTTP/1.1 ${error.status} ${STATUS_CODES[error.status]}\r\nContent-Type: application/json\r\n` +

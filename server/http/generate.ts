@@ -1,6 +1,7 @@
 /** From the parameters that several endpoints share to the worker's request, and from its usage back. */
 import { HubError } from '../lib/error.ts'
 import type { Lease, Models } from '../models/models.ts'
+import { messageKey, userKey } from '../training/ab_test.ts'
 import type { EngineParams, SamplingParams, Stop, UsageOut } from '../wire/common.ts'
 import type { ModelFile, SamplingDefaults } from '../wire/model.ts'
 import type { Format, Generate, GenerateEvent, Sampling, Timings, Usage } from '../wire/worker.ts'
@@ -11,6 +12,8 @@ export type EndpointDeps = {
   models: Models
   /** The model for a request that names none; undefined when there is none fit for the purpose. */
   defaultModel(purpose: Purpose): string | undefined
+  /** The model that answers a request to `id`, where that is the name of an A/B test; `key` keeps a conversation with one of the two. */
+  resolveModel?(id: string, key: string | undefined): string
 }
 
 /** Unix seconds, as OpenAI's `created`. */
@@ -40,6 +43,19 @@ export function modelOr(deps: EndpointDeps, named: string | null | undefined, pu
     })
   }
   return id
+}
+
+type Labels = {
+  user?: string | null | undefined
+  prompt_cache_key?: string | null | undefined
+  safety_identifier?: string | null | undefined
+}
+
+/** What the request names, or the variant that an A/B test of this name gives its conversation. */
+export function variantOf(deps: EndpointDeps, id: string, labels: Labels, firstMessage?: string | null): string {
+  const user = labels.user || labels.prompt_cache_key || labels.safety_identifier
+  const key = user ? userKey(user) : firstMessage ? messageKey(firstMessage) : undefined
+  return deps.resolveModel?.(id, key) ?? id
 }
 
 /** Sampling of the request, else of the model's card; what neither names is left to the engine. */
@@ -77,10 +93,11 @@ export function toSampling(params: SamplingParams, file: ModelFile): Sampling {
 /** The engine's own parameters, without the grammar. */
 export function toEngine(
   params: EngineParams,
-): Pick<Generate, 'cachePrompt' | 'adapters'> & Partial<Pick<Generate, 'ignoreEos' | 'maxGenerateMs'>> {
+): Pick<Generate, 'cachePrompt' | 'adapters'> & Partial<Pick<Generate, 'ignoreEos' | 'maxGenerateMs' | 'ownScale'>> {
   return {
     cachePrompt: params.cache_prompt ?? true,
     adapters: (params.adapters ?? []).map(({ name, scale }) => ({ name, scale })),
+    ...(typeof params.lora_scale === 'number' && { ownScale: params.lora_scale }),
     ...(params.ignore_eos === true && { ignoreEos: true }),
     ...(params.t_max_predict_ms ? { maxGenerateMs: params.t_max_predict_ms } : {}),
   }

@@ -13,6 +13,7 @@ import {
   toSampling,
   toStop,
   unfinished,
+  variantOf,
   withLease,
 } from './generate.ts'
 import { type Route, route } from './route.ts'
@@ -29,7 +30,7 @@ export function infillRoutes(deps: EndpointDeps): Route[] {
       response: InfillResponse,
       chunk: InfillResponse,
       async handler({ body, signal, stream }) {
-        const model = modelOr(deps, body.model, 'code')
+        const model = variantOf(deps, modelOr(deps, body.model, 'code'), {})
         const prepare = toInfill(body)
         const sse = body.stream === true ? stream() : undefined
         return withLease(deps.models, model, signal, async lease => {

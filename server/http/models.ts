@@ -95,16 +95,18 @@ function notUsable({ file }: ModelStatus): HubError {
 }
 
 function toModel({ file }: ModelStatus): ModelOut {
-  return { id: file.id, object: 'model', created: Math.floor(file.modified_ms / 1000), owned_by: 'local' }
+  const parent = file.parent === undefined ? {} : { parent: file.parent }
+  return { id: file.id, object: 'model', created: Math.floor(file.modified_ms / 1000), owned_by: 'local', ...parent }
 }
 
 /** The hub's own view of a model. */
 export function toModelStatus(status: ModelStatus): ModelStatusOut {
   const { file, info, stats } = status
   const error = status.error ?? file.reason
-  const { description, specialties, languages } = file.sidecar
+  const { description, specialties, languages, toy } = file.sidecar
   return {
     id: file.id,
+    ...(file.parent !== undefined && { parent: file.parent }),
     folder: file.folder,
     state: status.state,
     bytes: file.bytes,
@@ -117,6 +119,7 @@ export function toModelStatus(status: ModelStatus): ModelStatusOut {
     ...(description !== undefined && { description }),
     ...(specialties !== undefined && { specialties }),
     ...(languages !== undefined && { languages }),
+    ...(toy !== undefined && { toy }),
     ...(file.facts !== undefined && {
       facts: { ...file.facts, chat_template: file.facts.chat_template !== undefined },
     }),

@@ -36,6 +36,12 @@ export function openApi(table: { routes: readonly Route[]; version: string }): J
             content: { 'application/json': { schema: ref(route.request, 'input', `${name}Request`) } },
           },
         }),
+        ...(route.multipart !== undefined && {
+          requestBody: {
+            required: true,
+            content: { 'multipart/form-data': { schema: ref(route.multipart, 'input', `${name}Request`) } },
+          },
+        }),
         responses: {
           200: { description: 'OK', content },
           default: {

@@ -14,7 +14,7 @@ import {
   ResponseOut,
   ResponsesRequest,
 } from '../wire/responses.ts'
-import { checkGenerate, type EndpointDeps, unixSeconds, withLease } from './generate.ts'
+import { checkGenerate, type EndpointDeps, unixSeconds, variantOf, withLease } from './generate.ts'
 import { ResponseOutput } from './responses_output.ts'
 import { openResponse, type Prepared, prepare } from './responses_request.ts'
 import { type Route, route } from './route.ts'
@@ -46,7 +46,8 @@ export function responsesRoutes(deps: ResponsesDeps): Route[] {
         const ending: { frames?: string } = {}
         const formatError = (error: HubError): string => ending.frames ?? errorFrame(error)
         const sse = body.stream === true ? stream({ formatError }) : undefined
-        return withLease(deps.models, body.model, signal, async lease => {
+        const model = variantOf(deps, body.model, body, prepared.firstMessage)
+        return withLease(deps.models, model, signal, async lease => {
           const request = prepared.generate(lease.model)
           checkGenerate(lease, request, { prompt: 'input' })
           const output = new ResponseOutput(openResponse(body, request, { ...head, model: lease.model.id }), newId)

@@ -20,6 +20,8 @@ export type NewId = (prefix: string) => string
 export type Prepared = {
   /** The items of this turn, complete and with ids, as they are stored. */
   input: Item[]
+  /** The user's first message of the whole conversation. */
+  firstMessage: string | undefined
   generate(file: ModelFile): Generate
 }
 
@@ -59,7 +61,11 @@ export function prepare(body: ResponsesRequest, earlier: readonly Item[], newId:
     ...(wantsLogprobs && { topLogprobs: body.top_logprobs ?? 0 }),
     ...toEngine(body),
   }
-  return { input, generate: file => ({ ...fixed, sampling: toSampling(body, file) }) }
+  return {
+    input,
+    firstMessage: messages.find(message => message.role === 'user')?.content ?? undefined,
+    generate: file => ({ ...fixed, sampling: toSampling(body, file) }),
+  }
 }
 
 /** The input as complete items; what the client gave no id gets one. */

@@ -1,6 +1,7 @@
 /** A route is data: method, path, schemas and a handler. Validation, errors, the OpenAPI document and (later) authentication follow from the table. */
 import type { IncomingMessage } from 'node:http'
 import type * as z from 'zod'
+import type { FileAnswer } from './file_answer.ts'
 import type { Sse, SseOptions } from './sse.ts'
 
 export type Method = 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'
@@ -39,6 +40,8 @@ export type RouteSpec<
   scope: Scope
   /** Schema of the JSON body; absent = a body is not read. */
   request?: Body
+  /** Schema of a multipart/form-data body, for the OpenAPI document; the handler reads it from `request` itself. */
+  multipart?: z.ZodType
   /** Schema of the query: every value arrives as a string. Absent = no query parameter is taken. */
   query?: Query
   /** Schema of the path's parameters, every one a string. */
@@ -46,10 +49,10 @@ export type RouteSpec<
   response: Response
   /** Schema of one server-sent event, where the route can stream. */
   chunk?: z.ZodType
-  /** Answers 200 with the JSON of what it returns, or with the stream it opened. @throws HubError */
+  /** Answers 200 with the JSON of what it returns, with the stream it opened, or with a file's bytes. @throws HubError */
   handler(
     context: Context<z.output<Body>, z.output<Query>, z.output<Params>>,
-  ): Promise<z.input<Response> | Sse> | z.input<Response> | Sse
+  ): Promise<z.input<Response> | Sse | FileAnswer> | z.input<Response> | Sse | FileAnswer
 }
 
 /** A route whose types have been checked and then forgotten, so that routes can stand in one list. */

@@ -12,6 +12,7 @@ import { checkOrigin, isLoopback, type OriginRules } from '../security/origin.ts
 import { readJson } from './body.ts'
 import { mountDocs } from './docs.ts'
 import { fromZodError, toOpenAiError } from './error.ts'
+import { FileAnswer } from './file_answer.ts'
 import { expressPath, type Route } from './route.ts'
 import { Sse } from './sse.ts'
 
@@ -30,6 +31,8 @@ export type ServerDeps = {
 export type Server = {
   /** @throws the system's error when the port is taken (`code: EADDRINUSE`); HubError forbidden for an address that is not loopback */
   listen(address: { host: string; port: number }): Promise<{ url: string; port: number }>
+  /** Requests begun so far, but for those of public routes, and those and sockets that are open. */
+  use(): { begun: number; open: number }
   /** Ends every request and socket. */
   close(): Promise<void>
 }
@@ -50,6 +53,7 @@ export function createServer(deps: ServerDeps): Server {
   /** Requests that are being answered, each with what stops it. */
   const active = new Map<Promise<void>, AbortController>()
   const upgraded = new Set<Duplex>()
+  let begun = 0
   const rules = (): OriginRules => ({ allowedOrigins: deps.allowedOrigins(), loopbackOnly: true })
 
   const app = express()
@@ -82,6 +86,7 @@ export function createServer(deps: ServerDeps): Server {
     for (const route of routes) {
       app[method(route)](expressPath(path), (request, response) => {
         const stop = new AbortController()
+        if (route.scope !== 'public') begun++
         const answered = answer(route, request, response, stop).finally(() => active.delete(answered))
         active.set(answered, stop)
         return answered
@@ -129,6 +134,7 @@ export function createServer(deps: ServerDeps): Server {
       }
       const result = await route.handler({ body, query, params, signal, requestId, request, stream })
       if (result instanceof Sse) result.end()
+      else if (result instanceof FileAnswer) await result.send(response)
       else sendJson(response, 200, result)
     } catch (thrown) {
       const error = isClosing ? new HubError('shutting_down', 'The hub is closing.') : HubError.from(thrown)
@@ -217,6 +223,7 @@ export function createServer(deps: ServerDeps): Server {
       const name = host.includes(':') && !host.startsWith('[') ? `[${host}]` : host
       return { url: `http://${name}:${actual}`, port: actual }
     },
+    use: () => ({ begun, open: active.size + upgraded.size }),
     async close() {
       isClosing = true
       const closed = new Promise<void>(resolve => server.close(() => resolve()))

@@ -5,6 +5,7 @@ export const STATUS = {
   invalid_request: 400,
   context_length_exceeded: 400,
   unsupported_parameter: 400,
+  unauthorized: 401,
   forbidden: 403,
   not_found: 404,
   model_not_found: 404,

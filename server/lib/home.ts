@@ -24,6 +24,8 @@ export const HubRecord = z.object({
   url: z.string(),
   version: z.string(),
   startedAt: z.number(),
+  /** Whoever can read this file may use the language server. */
+  token: z.string().optional(),
 })
 export type HubRecord = z.infer<typeof HubRecord>
 
@@ -167,14 +169,15 @@ const readRecord = (home: string): HubRecord | undefined => parseRecord(readText
 
 /** A hard link puts a whole file in place only where none is; where links are not known, exclusive creation comes nearest. */
 function createWhole(temporary: string, path: string, text: string): boolean {
-  writeFileSync(temporary, text)
+  // It holds a token that is for this user alone.
+  writeFileSync(temporary, text, { mode: 0o600 })
   try {
     linkSync(temporary, path)
     return true
   } catch (error) {
     if (codeOf(error) === 'EEXIST') return false
     try {
-      writeFileSync(path, text, { flag: 'wx' })
+      writeFileSync(path, text, { flag: 'wx', mode: 0o600 })
       return true
     } catch (second) {
       if (codeOf(second) === 'EEXIST') return false

@@ -133,6 +133,10 @@ export class WorkerProcess {
     this.#child.memoryLimitBytes = bytes
   }
 
+  get memoryLimitBytes(): number | undefined {
+    return this.#child.memoryLimitBytes
+  }
+
   ping(): Promise<WorkerStats | undefined> {
     return this.#child.ping()
   }

@@ -11,6 +11,14 @@ import { CPU_REPORT, chooseLibrary, type DeviceReport, freeDeviceBytes, type Lib
 import { estimateNeed, fitLayers, type Need } from './estimate.ts'
 import type { Lease, ModelStatus, Models } from './models.ts'
 import type { StartWorker, WorkerProcess } from './process.ts'
+import {
+  type Attempt,
+  cannotReserve,
+  type Reservation,
+  Reservations,
+  type ReserveOptions,
+  type Space,
+} from './reserve.ts'
 
 /** The settings that loading reads, at each load anew. */
 export type LoadSettings = {
@@ -103,6 +111,7 @@ export class Scheduler implements Models {
   /** Loads go one after the other: two that measure the same free memory would both take it. */
   #lastLoad: Promise<unknown> = Promise.resolve()
   #released = Promise.withResolvers<void>()
+  readonly #reservations = new Reservations(() => this.#wake())
   readonly #closing = new AbortController()
   readonly #closed: Promise<void>
 
@@ -173,6 +182,28 @@ export class Scheduler implements Models {
       await this.#unload(entry)
     }
     return this.#status(entry)
+  }
+
+  /**
+   * Counts memory that is taken beside a loaded model, such as that of an adapter; negative when it is given back.
+   * @throws HubError insufficient_memory when so much is not free
+   */
+  addMemory(id: string, bytes: number): void {
+    const resident = this.#entries.get(id)?.resident
+    if (resident === undefined) return
+    if (bytes > 0 && resident.options.device === 'cpu') {
+      const usableBytes = this.#deps.memory().availableBytes * this.#deps.settings().memoryFraction
+      if (bytes > usableBytes) {
+        throw new HubError(
+          'insufficient_memory',
+          `an adapter of ${id} needs ${mebibytes(bytes)} MiB, and ${mebibytes(usableBytes)} MiB may be used; unload a model first`,
+          { param: 'model' },
+        )
+      }
+    }
+    resident.needBytes += bytes
+    const limit = resident.worker.memoryLimitBytes
+    if (limit !== undefined) resident.worker.limitMemory(limit + bytes)
   }
 
   /** Unloads what is no longer in the registry, once nobody uses it. */
@@ -264,8 +295,7 @@ export class Scheduler implements Models {
         held = false
         resident.inUse--
         resident.lastUsedMs = now()
-        this.#released.resolve()
-        this.#released = Promise.withResolvers()
+        this.#wake()
       },
     }
   }
@@ -350,14 +380,14 @@ export class Scheduler implements Models {
       // What can never fit must not push the others out first.
       if (plan.options.device === 'cpu' && plan.needBytes > plan.mostBytes) throw tooLarge(entry.file, plan)
       const others = [...this.#entries.values()].filter(other => other.resident !== undefined && other !== entry)
-      const victim = others
-        .filter(other => isIdle(other) && other.file.sidecar.pin !== true)
-        .sort((a, b) => a.resident!.lastUsedMs - b.resident!.lastUsedMs)[0]
+      const victim = this.#victim(others, Number.POSITIVE_INFINITY)
       if (victim !== undefined) {
         this.#deps.log.info('unloading to make room', { model: victim.file.id, for: entry.file.id })
         await this.#unload(victim)
         continue
       }
+      // What trains goes on later; who asks wants an answer now.
+      if (await this.#reservations.makeWay(plan.options.device)) continue
       if (others.some(other => !isIdle(other))) {
         await Promise.race([this.#released.promise, this.#closed])
         continue
@@ -370,9 +400,8 @@ export class Scheduler implements Models {
 
   async #plan(file: ModelFile): Promise<Plan> {
     const settings = this.#deps.settings()
-    let report = settings.device === 'cpu' ? CPU_REPORT : chooseLibrary(await this.reports(), settings.device)
+    const { report, ...room } = await this.#room()
     const cpu = report.device === 'cpu'
-    if (!cpu) report = await this.#refresh(report)
     const need = this.#estimate(file)
     const wantedLayers = file.sidecar.gpu_layers ?? settings.gpuLayers
     const options: LoadOptions = {
@@ -392,6 +421,17 @@ export class Scheduler implements Models {
       ...(file.sidecar.chat_template !== undefined && { chatTemplate: file.sidecar.chat_template }),
     }
     const needBytes = Math.max(need.totalBytes, this.#deps.measuredBytes(file, options) ?? 0)
+    const { freeBytes, usableBytes, mostBytes } = room
+    const forced = !cpu && wantedLayers !== 'auto' && wantedLayers >= 0
+    return { options, need, needBytes, fits: forced || needBytes <= usableBytes, freeBytes, usableBytes, mostBytes }
+  }
+
+  /** Memory of the device that is used now: free, what of it may be taken at once, and what were but the pinned models loaded. */
+  async #room(): Promise<Pick<Plan, 'freeBytes' | 'usableBytes' | 'mostBytes'> & { report: DeviceReport }> {
+    const settings = this.#deps.settings()
+    let report = settings.device === 'cpu' ? CPU_REPORT : chooseLibrary(await this.reports(), settings.device)
+    const cpu = report.device === 'cpu'
+    if (!cpu) report = await this.#refresh(report)
     const unified = !cpu && freeDeviceBytes(report) === 0
     const memory = this.#deps.memory()
     const freeBytes = cpu || unified ? memory.availableBytes : freeDeviceBytes(report)
@@ -402,14 +442,114 @@ export class Scheduler implements Models {
     // Mapped weights count as available to the system although a model uses them, so what is set aside is taken off as well.
     const setAside = (pinnedOnly: boolean) =>
       [...this.#entries.values()].reduce((sum, { resident, file: other }) => {
-        if (resident === undefined || resident.options.device !== options.device) return sum
+        if (resident === undefined || resident.options.device !== report.device) return sum
         return pinnedOnly && other.sidecar.pin !== true ? sum : sum + resident.needBytes
       }, 0)
     const most = settings.memoryFraction * totalBytes
-    const usableBytes = Math.max(0, Math.min(settings.memoryFraction * freeBytes, most - setAside(false)))
-    const mostBytes = most - setAside(true)
-    const forced = !cpu && wantedLayers !== 'auto' && wantedLayers >= 0
-    return { options, need, needBytes, fits: forced || needBytes <= usableBytes, freeBytes, usableBytes, mostBytes }
+    const reserved = this.#reservations.bytes(report.device)
+    const pending = this.#reservations.pendingBytes(report.device)
+    const usableBytes = Math.max(
+      0,
+      Math.min(settings.memoryFraction * (freeBytes - pending), most - setAside(false) - reserved),
+    )
+    return { report, freeBytes, usableBytes, mostBytes: most - setAside(true) }
+  }
+
+  /** The idle model that was used longest ago, and last before that time. */
+  #victim(entries: Entry[], beforeMs: number): Entry | undefined {
+    return entries
+      .filter(entry => entry.resident !== undefined && entry.loading === undefined)
+      .filter(entry => isIdle(entry) && entry.file.sidecar.pin !== true && entry.resident!.lastUsedMs <= beforeMs)
+      .sort((a, b) => a.resident!.lastUsedMs - b.resident!.lastUsedMs)[0]
+  }
+
+  // Memory for others than models.
+
+  /** The device that training would run on, with what it would find there. */
+  async space(): Promise<Space> {
+    const { report, freeBytes, mostBytes } = await this.#room()
+    const { memoryFraction } = this.#deps.settings()
+    const { device } = report
+    const reserved = this.#reservations.bytes(device) - this.#reservations.pendingBytes(device)
+    const evictable = [...this.#entries.values()].reduce((sum, entry) => {
+      const { resident, file } = entry
+      if (resident === undefined || resident.options.device !== report.device) return sum
+      if (file.sidecar.pin === true || !isIdle(entry)) return sum
+      // Mapped weights are counted as available memory already.
+      const mapped = report.device === 'cpu' && resident.options.useMmap ? file.bytes : 0
+      return sum + Math.max(0, resident.needBytes - mapped)
+    }, 0)
+    return {
+      library: report.library,
+      device: report.device,
+      freeBytes: Math.max(0, Math.min(mostBytes, memoryFraction * (freeBytes + reserved + evictable))),
+      totalBytes: mostBytes,
+    }
+  }
+
+  /**
+   * Sets memory of the device aside for something else than a model: idle models make room, busy ones are waited for, and
+   * it is given back on request; see ReserveOptions.
+   * @throws HubError insufficient_memory with the figures, cancelled
+   */
+  async reserve(bytes: number, options: ReserveOptions, signal: AbortSignal): Promise<Reservation> {
+    let told = ''
+    for (;;) {
+      const released = this.#released.promise
+      // Between two loads, never in the midst of one; but loads do not wait while it waits.
+      const attempt = this.#lastLoad.then(() => this.#tryReserve(bytes, options))
+      this.#lastLoad = attempt.catch(() => undefined)
+      const result = await attempt
+      if ('reservation' in result) {
+        if (!signal.aborted) return result.reservation
+        result.reservation.release()
+      }
+      if (signal.aborted) throw new HubError('cancelled', 'the reservation was cancelled')
+      if ('reservation' in result) continue
+      if (result.wait !== told) options.waits?.(result.wait)
+      told = result.wait
+      const timer = Promise.withResolvers<void>()
+      const timeout = result.retryMs === undefined ? undefined : setTimeout(timer.resolve, result.retryMs)
+      try {
+        await untilAborted(Promise.race([released, this.#closed, timer.promise]), signal)
+      } finally {
+        clearTimeout(timeout)
+      }
+    }
+  }
+
+  async #tryReserve(bytes: number, options: ReserveOptions): Promise<Attempt> {
+    for (;;) {
+      if (this.#closing.signal.aborted) throw new HubError('shutting_down', 'the hub is shutting down')
+      const { report, freeBytes, usableBytes, mostBytes } = await this.#room()
+      const { library, device } = report
+      if (bytes <= usableBytes) {
+        return { reservation: this.#reservations.add({ library, device, bytes }, options) }
+      }
+      if (bytes > mostBytes) throw cannotReserve(options.what, bytes, usableBytes, freeBytes)
+      const others = [...this.#entries.values()].filter(({ resident }) => resident?.options.device === device)
+      const victim = this.#victim(others, this.#deps.now() - options.idleMs)
+      if (victim !== undefined) {
+        this.#deps.log.info('unloading to make room', { model: victim.file.id, for: options.what })
+        await this.#unload(victim)
+        continue
+      }
+      const free = others.filter(({ file }) => file.sidecar.pin !== true)
+      const busy = free.find(entry => !isIdle(entry))
+      if (busy !== undefined) return { wait: `it waits for the memory of ${busy.file.id}, which is in use` }
+      const recent = this.#victim(free, Number.POSITIVE_INFINITY)
+      if (recent !== undefined) {
+        const retryMs = Math.max(1, recent.resident!.lastUsedMs + options.idleMs - this.#deps.now())
+        return { wait: `it waits until ${recent.file.id} has been idle for ${options.idleMs / 1000} s`, retryMs }
+      }
+      if (this.#reservations.bytes(device) > 0) return { wait: 'it waits for the memory of another job' }
+      throw cannotReserve(options.what, bytes, usableBytes, freeBytes)
+    }
+  }
+
+  #wake(): void {
+    this.#released.resolve()
+    this.#released = Promise.withResolvers()
   }
 
   /** With nothing left to unload, a GPU takes the layers that fit and the CPU the rest. */
@@ -465,8 +605,7 @@ export class Scheduler implements Models {
     delete entry.resident
     this.#deps.log.error('a worker ended unexpectedly', { model: entry.file.id, pid: resident.worker.pid })
     this.#set(entry, { state: 'failed', error: 'its process ended unexpectedly; the next request starts a fresh one' })
-    this.#released.resolve()
-    this.#released = Promise.withResolvers()
+    this.#wake()
   }
 
   async #unloadIdle(): Promise<void> {
@@ -496,6 +635,8 @@ function tooLarge(file: ModelFile, plan: Plan): HubError {
     { param: 'model' },
   )
 }
+
+const mebibytes = (bytes: number) => Math.ceil(bytes / 2 ** 20)
 
 const isIdle = (entry: Entry) => entry.waiting === 0 && (entry.resident === undefined || entry.resident.inUse === 0)
 

@@ -67,6 +67,7 @@ void* llama_sampler_init_infill(void* vocab);
 void* llama_sampler_init_grammar(void* vocab, const char* grammar, const char* root);
 void* llama_sampler_init_grammar_lazy_patterns(void* vocab, const char* grammar, const char* root, const char** patterns, size_t count, const void* tokens, size_t token_count);
 void* llama_adapter_lora_init(void* model, const char* path);
+void llama_adapter_lora_free(void* adapter);
 int32_t llama_set_adapters_lora(void* context, void** adapters, size_t count, float* scales);
 size_t llama_state_seq_get_size(void* context, int32_t seq);
 size_t llama_state_seq_get_data(void* context, void* target, size_t size, int32_t seq);
@@ -182,6 +183,7 @@ export type LlamaFunctions = {
     tokenCount: number,
   ): Pointer | null
   adapter_lora_init: Async<[model: Pointer, path: string], Pointer | null>
+  adapter_lora_free(adapter: Pointer): void
   set_adapters_lora(context: Pointer, adapters: Pointer[], count: number, scales: number[]): number
   state_seq_get_size(context: Pointer, seq: number): number | bigint
   state_seq_get_data(context: Pointer, target: Bytes, size: number, seq: number): number | bigint

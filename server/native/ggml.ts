@@ -1,4 +1,4 @@
-/** Loads libggml for the trainer: checks the release, binds the functions, opens backends and reads GGUF headers. */
+/** Loads libggml for the trainer: checks the release, binds the functions and opens backends. */
 import koffi, { type LibraryHandle } from 'koffi'
 import { HubError } from '../lib/error.ts'
 import { findBins, findFallback, libraryFile, type Variant } from './bins.ts'
@@ -17,18 +17,6 @@ const PINNED = /^0\.(23|25)\.\d+/
 export type GgmlDevice = { name: string; description: string; type: number; freeBytes: number; totalBytes: number }
 export type Backend = { pointer: Pointer; device: GgmlDevice; bufferType: Pointer }
 
-/** Metadata values as numbers, texts, booleans and arrays of numbers; text arrays are given by their length only. */
-export type GgufMetadata = { [key: string]: number | string | boolean | number[] | { texts: number } }
-export type GgufTensor = {
-  name: string
-  type: number
-  /** Four dimensions, the fastest first. */
-  shape: [number, number, number, number]
-  /** Bytes from the start of the file. */
-  offset: number
-  bytes: number
-}
-
 export type Ggml = BaseFunctions & {
   folder: string
   variant: Variant
@@ -42,13 +30,11 @@ export type Ggml = BaseFunctions & {
   compute(backend: Backend, graph: Pointer): Promise<void>
   set(tensor: Pointer, data: ArrayBufferView, offset?: number): void
   get<T extends ArrayBufferView>(tensor: Pointer, into: T, offset?: number): T
-  /** @throws HubError invalid_request when the file is no GGUF or its header is broken */
-  readHeader(path: string): { metadata: GgufMetadata; tensors: GgufTensor[] }
 }
 
 let loaded: Ggml | undefined
 
-/** @throws HubError internal when the libraries of that variant are missing or are not a known release */
+/** @throws HubError not_found when the libraries of that variant are missing, internal when they are not a known release */
 export function loadGgml(variant: Variant = 'cpu'): Ggml {
   if (loaded !== undefined) {
     if (loaded.variant !== variant)
@@ -58,15 +44,15 @@ export function loadGgml(variant: Variant = 'cpu'): Ggml {
   const folder = findBins(variant)
   if (folder === undefined) {
     throw new HubError(
-      'internal',
-      `no prebuilt ${variant} libraries for ${process.platform} ${process.arch} are installed; run "npm ci"`,
+      'not_found',
+      `no prebuilt ${variant} libraries for ${process.platform} ${process.arch} are installed; run "npm ci", or set library to one that is there`,
+      { param: 'library' },
     )
   }
   // Lowest first, each by its full path, so that Windows finds the others already in the process.
   const base = koffi.load(libraryFile(folder, 'ggml-base'))
   const registry = koffi.load(libraryFile(folder, 'ggml'))
   koffi.struct('ggml_init_params', { mem_size: 'size_t', mem_buffer: 'void *', no_alloc: 'bool' })
-  koffi.struct('gguf_init_params', { no_alloc: 'bool', ctx: 'void *' })
   const functions = bind(base, BASE_PROTOTYPES) as BaseFunctions
   const release = functions.version()
   if (!PINNED.test(release)) {
@@ -113,21 +99,22 @@ export function loadGgml(variant: Variant = 'cpu'): Ggml {
     devices: () => pointers().map(describe),
     openBackend(name, threads) {
       const all = pointers().map(pointer => ({ pointer, device: describe(pointer) }))
-      const gpu = all.find(({ device }) => device.type === DEVICE_TYPE.gpu || device.type === DEVICE_TYPE.integrated)
-      const cpu = all.find(({ device }) => device.type === DEVICE_TYPE.cpu)
-      const chosen = name === undefined ? (gpu ?? cpu) : all.find(({ device }) => device.name === name)
-      const pointer = chosen && functions.backend_dev_init(chosen.pointer, null)
-      if (chosen === undefined || pointer === undefined || pointer === null) {
-        const known = all.map(({ device }) => device.name).join(', ')
-        throw new HubError('not_found', `no device ${name ?? 'of the CPU'} could be opened; there are: ${known}`)
-      }
+      const device = chooseDevice(
+        all.map(each => each.device),
+        name,
+        variant,
+      )
+      const chosen = all.find(each => each.device === device)!
+      const pointer = functions.backend_dev_init(chosen.pointer, null)
+      if (pointer === null)
+        throw new HubError('not_found', `the device ${device.name} (${device.description}) cannot be opened`)
       // Only the CPU backend has this function.
       const address = functions.backend_reg_get_proc_address(
         functions.backend_dev_backend_reg(chosen.pointer),
         'ggml_backend_set_n_threads',
       )
       if (address !== null) koffi.call(address, setThreads, pointer, threads)
-      return { pointer, device: chosen.device, bufferType: functions.backend_get_default_buffer_type(pointer) }
+      return { pointer, device, bufferType: functions.backend_get_default_buffer_type(pointer) }
     },
     compute(backend, graph) {
       return new Promise((resolve, reject) => {
@@ -143,18 +130,41 @@ export function loadGgml(variant: Variant = 'cpu'): Ggml {
       functions.backend_tensor_get(tensor, into, offset, into.byteLength)
       return into
     },
-    readHeader(path) {
-      const file = functions.gguf_init_from_file(path, { no_alloc: true, ctx: null })
-      if (file === null)
-        throw new HubError('invalid_request', `${path} is no GGUF file, or its header is broken; download it again`)
-      try {
-        return { metadata: readMetadata(functions, file), tensors: readTensors(functions, file) }
-      } finally {
-        functions.gguf_free(file)
-      }
-    },
   }
   return loaded
+}
+
+/** What a machine lacks when the library of a variant opens no GPU. */
+const NEEDS: { [variant in Variant]: string } = {
+  cpu: '',
+  vulkan: 'a GPU with a Vulkan driver',
+  cuda: 'an NVIDIA GPU with its driver and the CUDA 13 runtime (cudart and cublas)',
+  'cuda-ext': 'an NVIDIA GPU with its driver and the CUDA 12 runtime (cudart and cublas)',
+  metal: 'a GPU that supports Metal',
+}
+
+/**
+ * The device of that name; without a name the CPU of the CPU's libraries, and the GPU of all others, which do not fall back.
+ * @throws HubError not_found naming what there is, or what is missing
+ */
+export function chooseDevice(devices: readonly GgmlDevice[], name: string | undefined, variant: Variant): GgmlDevice {
+  const { cpu, gpu, integrated } = DEVICE_TYPE
+  const known = devices.map(device => device.name).join(', ')
+  if (name !== undefined) {
+    const device = devices.find(each => each.name === name)
+    if (device === undefined)
+      throw new HubError('not_found', `no device ${name} could be opened; there are: ${known}`, { param: 'device' })
+    return device
+  }
+  const types: readonly number[] = variant === 'cpu' ? [cpu] : [gpu, integrated]
+  const device = types.map(type => devices.find(each => each.type === type)).find(each => each !== undefined)
+  if (device !== undefined) return device
+  const fix = variant === 'cpu' ? '' : `; it needs ${NEEDS[variant]}. Install what is missing, or set library to cpu`
+  throw new HubError(
+    'not_found',
+    `the ${variant} library finds ${variant === 'cpu' ? 'no CPU' : 'no GPU'} (it has ${known || 'no device'})${fix}`,
+    { param: 'library' },
+  )
 }
 
 /** Operations that take the context given and put their tensor into the graph at once, so that the order of nodes is the program's: memory is reused by it. */
@@ -184,64 +194,4 @@ function bind(library: LibraryHandle, prototypes: string): { [name: string]: unk
     }
   }
   return functions
-}
-
-// enum gguf_type: the scalar types by their number, as koffi names them.
-const SCALAR = [
-  'uint8',
-  'int8',
-  'uint16',
-  'int16',
-  'uint32',
-  'int32',
-  'float',
-  'bool',
-  '',
-  '',
-  'uint64',
-  'int64',
-  'double',
-]
-const TEXT = 8
-const ARRAY = 9
-
-function readMetadata(functions: BaseFunctions, file: Pointer): GgufMetadata {
-  const metadata: GgufMetadata = {}
-  for (let i = 0; i < Number(functions.gguf_get_n_kv(file)); i++) {
-    const key = functions.gguf_get_key(file, i)
-    const type = functions.gguf_get_kv_type(file, i)
-    if (type === TEXT) metadata[key] = functions.gguf_get_val_str(file, i)
-    else if (type === ARRAY) {
-      const length = Number(functions.gguf_get_arr_n(file, i))
-      const of = SCALAR[functions.gguf_get_arr_type(file, i)]
-      const data = of ? functions.gguf_get_arr_data(file, i) : null
-      if (of && data !== null && length > 0)
-        metadata[key] = Array.from(koffi.decode(data, koffi.array(of, length)) as ArrayLike<number | bigint>, Number)
-      else metadata[key] = of ? [] : { texts: length }
-    } else {
-      const value = koffi.decode(functions.gguf_get_val_data(file, i), SCALAR[type] || 'uint8') as
-        | number
-        | bigint
-        | boolean
-      metadata[key] = typeof value === 'boolean' ? value : Number(value)
-    }
-  }
-  return metadata
-}
-
-function readTensors(functions: BaseFunctions, file: Pointer): GgufTensor[] {
-  const start = Number(functions.gguf_get_data_offset(file))
-  return Array.from({ length: Number(functions.gguf_get_n_tensors(file)) }, (_, i): GgufTensor => {
-    const [n0 = 1, n1 = 1, n2 = 1, n3 = 1] = Array.from(
-      koffi.decode(functions.gguf_get_tensor_ne(file, i), koffi.array('int64', 4)) as ArrayLike<number | bigint>,
-      Number,
-    )
-    return {
-      name: functions.gguf_get_tensor_name(file, i),
-      type: functions.gguf_get_tensor_type(file, i),
-      shape: [n0, n1, n2, n3],
-      offset: start + Number(functions.gguf_get_tensor_offset(file, i)),
-      bytes: Number(functions.gguf_get_tensor_size(file, i)),
-    }
-  })
 }

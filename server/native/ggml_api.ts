@@ -188,42 +188,28 @@ const char* ggml_backend_dev_description(void*);
 int ggml_backend_dev_type(void*);
 void* ggml_backend_dev_init(void*, const char*);
 void* ggml_backend_dev_backend_reg(void*);
-void* ggml_backend_reg_get_proc_address(void*, const char*);
-void* gguf_init_from_file(const char*, gguf_init_params);
-void gguf_free(void*);
-int64_t gguf_get_n_kv(void*);
-const char* gguf_get_key(void*, int64_t);
-int gguf_get_kv_type(void*, int64_t);
-int gguf_get_arr_type(void*, int64_t);
-size_t gguf_get_arr_n(void*, int64_t);
-const void* gguf_get_arr_data(void*, int64_t);
-const void* gguf_get_val_data(void*, int64_t);
-const char* gguf_get_val_str(void*, int64_t);
-size_t gguf_get_data_offset(void*);
-int64_t gguf_get_n_tensors(void*);
-const char* gguf_get_tensor_name(void*, int64_t);
-size_t gguf_get_tensor_offset(void*, int64_t);
-size_t gguf_get_tensor_size(void*, int64_t);
-int gguf_get_tensor_type(void*, int64_t);
-const void* gguf_get_tensor_ne(void*, int64_t)`
+void* ggml_backend_reg_get_proc_address(void*, const char*)`
 
 type Int = number | bigint
 type Bytes = ArrayBufferView | null
-/** As bound from BASE_PROTOTYPES: `ggml_` is dropped, `gguf_` stays. */
+type Quantize = [
+  type: number,
+  source: Float32Array,
+  target: Uint8Array,
+  start: number,
+  rows: number,
+  rowLength: number,
+  importance: Bytes,
+]
+/** As bound from BASE_PROTOTYPES, without `ggml_`. */
 export type BaseFunctions = {
   version(): string
   type_name(type: number): string | null
   row_size(type: number, elements: number): Int
   /** Bytes written to `target`. */
-  quantize_chunk(
-    type: number,
-    source: Float32Array,
-    target: Uint8Array,
-    start: number,
-    rows: number,
-    rowLength: number,
-    importance: Bytes,
-  ): Int
+  quantize_chunk: ((...args: Quantize) => Int) & {
+    async(...args: [...Quantize, done: (error: Error | null, bytes: Int) => void]): void
+  }
   tensor_overhead(): Int
   graph_overhead_custom(nodes: number, gradients: boolean): Int
   free(context: P): void
@@ -278,21 +264,4 @@ export type BaseFunctions = {
   backend_dev_init(device: P, parameters: string | null): P | null
   backend_dev_backend_reg(device: P): P
   backend_reg_get_proc_address(registry: P, name: string): P | null
-  gguf_init_from_file(path: string, parameters: { no_alloc: boolean; ctx: unknown }): P | null
-  gguf_free(file: P): void
-  gguf_get_n_kv(file: P): Int
-  gguf_get_key(file: P, index: number): string
-  gguf_get_kv_type(file: P, index: number): number
-  gguf_get_arr_type(file: P, index: number): number
-  gguf_get_arr_n(file: P, index: number): Int
-  gguf_get_arr_data(file: P, index: number): P | null
-  gguf_get_val_data(file: P, index: number): P
-  gguf_get_val_str(file: P, index: number): string
-  gguf_get_data_offset(file: P): Int
-  gguf_get_n_tensors(file: P): Int
-  gguf_get_tensor_name(file: P, index: number): string
-  gguf_get_tensor_offset(file: P, index: number): Int
-  gguf_get_tensor_size(file: P, index: number): Int
-  gguf_get_tensor_type(file: P, index: number): number
-  gguf_get_tensor_ne(file: P, index: number): P
 }

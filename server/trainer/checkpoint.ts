@@ -38,6 +38,8 @@ export type Place = {
   best: { step: number; loss: number } | null
   /** Validations since the best one. */
   withoutBest: number
+  /** The validation behind the last step is still to be done. */
+  validationDue: boolean
 }
 
 export type Tensor = { value: Float32Array; m: Float32Array; v: Float32Array }

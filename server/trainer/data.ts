@@ -9,6 +9,7 @@ import { createHash } from 'node:crypto'
 import { readFileSync, statSync } from 'node:fs'
 import { basename } from 'node:path'
 import { HubError } from '../lib/error.ts'
+import { TOKEN_FILE } from '../lib/token_file.ts'
 import { writeAtomically } from './files.ts'
 import { randomAt, shuffle } from './random.ts'
 
@@ -23,12 +24,8 @@ export type TokenFile = {
   sequences: Sequence[]
 }
 
-const MAGIC = Buffer.from('HUBT')
-const VERSION = 1
-const HEADER_BYTES = 32
-const KINDS = ['samples', 'preferences'] as const
-/** The file is read into one buffer: this is 250 million tokens. */
-const MAX_BYTES = 2 ** 31 - 1
+const MAGIC = Buffer.from(TOKEN_FILE.magic)
+const { version: VERSION, headerBytes: HEADER_BYTES, kinds: KINDS, maxBytes: MAX_BYTES } = TOKEN_FILE
 
 /** Writes the file atomically. */
 export function writeTokenFile(path: string, file: TokenFile): void {
@@ -40,7 +37,7 @@ export function writeTokenFile(path: string, file: TokenFile): void {
   bytes.writeUInt32LE(file.vocabularySize, 12)
   bytes.writeBigUInt64LE(BigInt(file.sequences.length), 16)
   bytes.writeBigUInt64LE(BigInt(tokens), 24)
-  let at = HEADER_BYTES
+  let at: number = HEADER_BYTES
   for (const { tokens, weights } of file.sequences) {
     at = bytes.writeUInt32LE(tokens.length, at)
     for (const token of tokens) at = bytes.writeInt32LE(token, at)
@@ -78,7 +75,7 @@ export function readTokenFile(path: string): TokenFile & { sha256: string } {
   const expected = HEADER_BYTES + count * 4 + total * 8
   if (expected !== bytes.length) throw wrong(`has ${bytes.length} bytes where its header says ${expected}`)
   const sequences: Sequence[] = []
-  let at = HEADER_BYTES
+  let at: number = HEADER_BYTES
   for (let index = 0; index < count; index++) {
     const length = at + 4 <= bytes.length ? bytes.readUInt32LE(at) : Number.NaN
     at += 4
@@ -142,6 +139,13 @@ export function makeDataSet(
         { param: 'loss' },
       )
     }
+    if (file.vocabularySize !== options.vocabularySize) {
+      throw new HubError(
+        'invalid_request',
+        `the ${name} file was made with a vocabulary of ${file.vocabularySize}, and the base model has ${options.vocabularySize} tokens; tokenize the data with this model`,
+        { param: name === 'token' ? 'tokens' : 'validation' },
+      )
+    }
     const each = file.kind === 'preferences' ? 2 : 1
     const samples: Sample[] = []
     for (let at = 0; at < file.sequences.length; at += each) {
@@ -153,8 +157,27 @@ export function makeDataSet(
     return samples
   }
   let training = take(files.tokens, 'token')
+  if (training.length === 0) {
+    throw new HubError('invalid_request', 'there is no sample with a target to train on; check the masks of the data', {
+      param: 'tokens',
+    })
+  }
   let validation = files.validation === undefined ? [] : take(files.validation, 'validation')
+  if (files.validation !== undefined && validation.length === 0) {
+    throw new HubError(
+      'invalid_request',
+      'the validation file has no sample with a target; check the masks of the data, or leave validation out',
+      { param: 'validation' },
+    )
+  }
   if (files.validation === undefined && options.share > 0) {
+    if (training.length === 1) {
+      throw new HubError(
+        'invalid_request',
+        'there is one sample with a target, which cannot be both trained and validated on; add samples, or set validationShare to 0',
+        { param: 'validationShare' },
+      )
+    }
     const order = shuffle(
       Int32Array.from(training, (_, index) => index),
       randomAt(options.seed, VALIDATION_DRAW),
@@ -162,11 +185,6 @@ export function makeDataSet(
     const kept = new Set(order.subarray(0, Math.max(1, Math.floor(training.length * options.share))))
     validation = training.filter((_, index) => kept.has(index))
     training = training.filter((_, index) => !kept.has(index))
-  }
-  if (training.length === 0) {
-    throw new HubError('invalid_request', 'there is no sample with a target to train on; check the masks of the data', {
-      param: 'tokens',
-    })
   }
   return { training, validation, empty }
 }

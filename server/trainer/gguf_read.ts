@@ -14,6 +14,14 @@ export type GgufTensor = {
   bytes: number
 }
 
+/** The same of up to four dimensions. */
+export const dimensions = ({
+  shape: [n0 = 1, n1 = 1, n2 = 1, n3 = 1],
+}: Pick<GgufTensor, 'shape'>): [number, number, number, number] => [n0, n1, n2, n3]
+
+/** Metadata values as numbers, texts, booleans and arrays of numbers; text arrays are given by their length only. */
+export type GgufMetadata = { [key: string]: number | string | boolean | number[] | { texts: number } }
+
 export type Gguf = {
   path: string
   /** Type tag and value of each key, byte for byte, in the file's order. */
@@ -21,8 +29,11 @@ export type Gguf = {
   tensors: GgufTensor[]
 }
 
+/** Tensor types by ggml's number. */
+export type TensorTypes = ReadonlyMap<number, readonly [name: string, block: number, bytes: number]>
+
 /** Types of which every backend can train, as [name, elements of a block, bytes of a block] by ggml's number. */
-export const TRAINED_TYPES: ReadonlyMap<number, readonly [name: string, block: number, bytes: number]> = new Map([
+export const TRAINED_TYPES: TensorTypes = new Map([
   [0, ['F32', 1, 4]],
   [1, ['F16', 1, 2]],
   [2, ['Q4_0', 32, 18]],
@@ -42,34 +53,29 @@ const TAG_BYTES = [1, 1, 2, 2, 4, 4, 4, 1, 0, 0, 8, 8, 8]
 const FIRST_READ_BYTES = 2 ** 20
 const MAX_HEADER_BYTES = 2 ** 28
 const DEFAULT_ALIGNMENT = 32
+const MAX_DIMENSIONS = 4
 
 /** The bytes read so far do not hold the whole header. */
 class Short extends Error {}
 
 /**
+ * @param types the tensor types that may occur
  * @throws HubError not_found, model_broken when the file is not a GGUF or ends too early,
  *   invalid_request for a tensor type that cannot be trained on
  */
-export function readGguf(path: string): Gguf {
-  let file: number
-  try {
-    file = openSync(path, 'r')
-  } catch (thrown) {
-    throw new HubError('not_found', `${path} cannot be opened (${(thrown as NodeJS.ErrnoException).code})`, {
-      cause: thrown,
-    })
-  }
+export function readGguf(path: string, types: TensorTypes = TRAINED_TYPES): Gguf {
+  const file = openToRead(path)
   try {
     const size = fstatSync(file).size
     for (let want = FIRST_READ_BYTES; ; want *= 4) {
       const bytes = Buffer.alloc(Math.min(want, size))
       for (let at = 0; at < bytes.length; ) {
-        const got = readSync(file, bytes, at, bytes.length - at, at)
+        const got = readSome(path, file, bytes, at, at)
         if (got === 0) throw truncated(path, size)
         at += got
       }
       try {
-        return parse(path, bytes, size)
+        return parse(path, bytes, size, types)
       } catch (thrown) {
         if (!(thrown instanceof Short)) throw thrown
         if (bytes.length === size || want >= MAX_HEADER_BYTES) throw truncated(path, size)
@@ -80,7 +86,7 @@ export function readGguf(path: string): Gguf {
   }
 }
 
-function parse(path: string, bytes: Buffer, size: number): Gguf {
+function parse(path: string, bytes: Buffer, size: number, types: TensorTypes): Gguf {
   const name = basename(path)
   const broken = (what: string) => new HubError('model_broken', `${name} ${what}; get the file again`)
   if (bytes.toString('latin1', 0, 4) !== 'GGUF') throw broken('is not a GGUF file')
@@ -123,25 +129,33 @@ function parse(path: string, bytes: Buffer, size: number): Gguf {
     metadata.set(key, Uint8Array.from(bytes.subarray(start, at)))
   }
   const tensors: GgufTensor[] = []
+  const names = new Set<string>()
   for (let i = 0; i < tensorCount; i++) {
     const tensor = text()
-    const shape = Array.from({ length: u32() }, long)
+    const shape = Array.from({ length: Math.min(u32(), MAX_DIMENSIONS + 1) }, long)
+    if (shape.length > MAX_DIMENSIONS || shape.some(n => n < 1))
+      throw broken(`has a tensor ${tensor} of shape ${shape.join(' x ')}`)
     const type = u32()
     const offset = long()
-    const known = TRAINED_TYPES.get(type)
+    const known = types.get(type)
     if (known === undefined) {
-      const types = [...TRAINED_TYPES.values()].map(([typeName]) => typeName).join(', ')
+      const usable = [...types.values()].map(([typeName]) => typeName).join(', ')
       throw new HubError(
         'invalid_request',
-        `${name}: tensor ${tensor} is of type ${type}, which cannot be trained on; use a file of ${types}, like Q4_K_M`,
+        `${name}: tensor ${tensor} is of type ${type}, which cannot be trained on; use a file of ${usable}, like Q4_K_M`,
         { param: 'base' },
       )
     }
     const elements = shape.reduce((product, n) => product * n, 1)
+    if ((shape[0] ?? 1) % known[1] !== 0)
+      throw broken(`has a tensor ${tensor} with rows of ${shape[0]}, which ${known[0]} cannot hold`)
+    if (names.has(tensor)) throw broken(`has two tensors ${tensor}`)
+    names.add(tensor)
     tensors.push({ name: tensor, shape, type, offset, bytes: (elements / known[1]) * known[2] })
   }
   const alignmentValue = scalar(metadata.get('general.alignment'))
   const alignment = typeof alignmentValue === 'number' ? alignmentValue : DEFAULT_ALIGNMENT
+  if (!Number.isInteger(Math.log2(alignment))) throw broken(`has an alignment of ${alignment}`)
   const start = Math.ceil(at / alignment) * alignment
   for (const tensor of tensors) {
     tensor.offset += start
@@ -159,40 +173,92 @@ function truncated(path: string, size: number, needed?: number): HubError {
 export function scalar(value: Uint8Array | undefined): string | number | boolean | undefined {
   if (value === undefined) return undefined
   const view = new DataView(value.buffer, value.byteOffset, value.byteLength)
-  switch (view.getUint32(0, true)) {
+  const tag = view.getUint32(0, true)
+  if (tag === TAG.string) return Buffer.from(value.subarray(12)).toString('utf8')
+  const number = numberOf(view, tag, 4)
+  return tag === TAG.bool && number !== undefined ? number !== 0 : number
+}
+
+/** Of a tag that is no number: undefined. */
+function numberOf(view: DataView, tag: number, at: number): number | undefined {
+  switch (tag) {
     case 0:
-      return view.getUint8(4)
-    case 2:
-      return view.getUint16(4, true)
-    case TAG.u32:
-      return view.getUint32(4, true)
-    case 5:
-      return view.getInt32(4, true)
-    case TAG.f32:
-      return view.getFloat32(4, true)
     case TAG.bool:
-      return view.getUint8(4) !== 0
-    case TAG.string:
-      return Buffer.from(value.subarray(12)).toString('utf8')
+      return view.getUint8(at)
+    case 1:
+      return view.getInt8(at)
+    case 2:
+      return view.getUint16(at, true)
+    case 3:
+      return view.getInt16(at, true)
+    case TAG.u32:
+      return view.getUint32(at, true)
+    case 5:
+      return view.getInt32(at, true)
+    case TAG.f32:
+      return view.getFloat32(at, true)
     case 10:
-      return Number(view.getBigUint64(4, true))
+      return Number(view.getBigUint64(at, true))
+    case 11:
+      return Number(view.getBigInt64(at, true))
+    case 12:
+      return view.getFloat64(at, true)
     default:
       return undefined
   }
 }
 
-/** The bytes of a tensor, in chunks. */
+/** All that a model's numbers are taken from. */
+export function decodeMetadata({ metadata }: Gguf): GgufMetadata {
+  const decoded: GgufMetadata = {}
+  for (const [key, value] of metadata) {
+    const view = new DataView(value.buffer, value.byteOffset, value.byteLength)
+    if (view.getUint32(0, true) !== TAG.array) {
+      const single = scalar(value)
+      if (single !== undefined) decoded[key] = single
+      continue
+    }
+    const of = view.getUint32(4, true)
+    const length = Number(view.getBigUint64(8, true))
+    const bytes = TAG_BYTES[of] ?? 0
+    decoded[key] =
+      bytes === 0 ? { texts: length } : Array.from({ length }, (_, i) => numberOf(view, of, 16 + i * bytes)!)
+  }
+  return decoded
+}
+
+/** The bytes of a tensor, in chunks. @throws HubError not_found, model_broken */
 export function* tensorChunks(path: string, tensor: GgufTensor): Generator<Uint8Array> {
-  const file = openSync(path, 'r')
+  const file = openToRead(path)
   try {
     for (let done = 0; done < tensor.bytes; ) {
       const chunk = Buffer.allocUnsafe(Math.min(2 ** 24, tensor.bytes - done))
-      const got = readSync(file, chunk, 0, chunk.length, tensor.offset + done)
+      const got = readSome(path, file, chunk, 0, tensor.offset + done)
       if (got === 0) throw truncated(path, tensor.offset + done)
       done += got
       yield chunk.subarray(0, got)
     }
   } finally {
     closeSync(file)
+  }
+}
+
+function openToRead(path: string): number {
+  try {
+    return openSync(path, 'r')
+  } catch (thrown) {
+    throw new HubError('not_found', `${path} cannot be opened (${(thrown as NodeJS.ErrnoException).code})`, {
+      cause: thrown,
+    })
+  }
+}
+
+/** @returns bytes read, into the buffer from `at` on */
+function readSome(path: string, file: number, buffer: Buffer, at: number, place: number): number {
+  try {
+    return readSync(file, buffer, at, buffer.length - at, place)
+  } catch (thrown) {
+    const code = (thrown as NodeJS.ErrnoException).code
+    throw new HubError('model_broken', `${path} cannot be read (${code}); check the disk`, { cause: thrown })
   }
 }

@@ -60,7 +60,7 @@ export type Graph = {
   loss(): number
 }
 
-/** Emits the graph; its inputs are allocated by `tape.allocateInputs`, its memory by an allocator. */
+/** Emits the graph; its memory, that of its inputs included, comes from an allocator. */
 export function buildGraph(base: Base, options: GraphOptions): Graph {
   const { ggml, backend, family, numbers } = base
   const { length, supervised, kind, adapted = true, checkpoint = true, dropout = 0 } = options
@@ -112,6 +112,8 @@ export function buildGraph(base: Base, options: GraphOptions): Graph {
     ggml.set_output(logits)
   } else {
     inputs = lossInputs(net, supervised)
+    // It is read when the graph has run.
+    ggml.set_output(inputs.loss)
     crossEntropy(net, selectRows(net, x, inputs, supervised), inputs, { rows: headRows })
     tape.backward()
   }
@@ -123,6 +125,7 @@ export function buildGraph(base: Base, options: GraphOptions): Graph {
     logits,
     fill(row, scale) {
       checkRow(row, numbers, length)
+      tape.fillCounts()
       const n = row.tokens.length
       const segments = new Int32Array(length).fill(-1)
       segments.set(row.segments)

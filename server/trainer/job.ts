@@ -4,6 +4,7 @@ import { dirname, resolve } from 'node:path'
 import * as z from 'zod'
 import { HubError } from '../lib/error.ts'
 import { TrainerJob } from '../wire/trainer.ts'
+import { isSameFile } from './files.ts'
 import { defaultBuckets } from './pack.ts'
 
 /** @throws HubError not_found, invalid_request naming the key at fault */
@@ -42,6 +43,16 @@ export function parseJob(value: unknown, folder: string): TrainerJob {
       param: 'validationShare',
     })
   }
+  if (job.patience > 0 && job.validation === undefined && job.validationShare === 0) {
+    throw new HubError('invalid_request', 'patience counts validations; give validation or validationShare as well', {
+      param: 'patience',
+    })
+  }
+  if (job.mode.type === 'full' && job.optimizer.loraPlusRatio !== 1) {
+    throw new HubError('invalid_request', 'loraPlusRatio is for adapters; leave it at 1 where mode.type is full', {
+      param: 'optimizer.loraPlusRatio',
+    })
+  }
   if (job.loss.type === 'preference' && job.mode.type === 'full') {
     throw new HubError(
       'invalid_request',
@@ -59,14 +70,14 @@ export function parseJob(value: unknown, folder: string): TrainerJob {
     ['output', job.output, inputs],
     ['checkpoint', checkpoint, [...inputs, job.base, job.output]],
   ] as const) {
-    const taken = others.find(other => other !== undefined && at(other) === at(path))
+    const taken = others.find(other => other !== undefined && isSameFile(at(other), at(path)))
     if (taken !== undefined) {
       throw new HubError('invalid_request', `${written} is the file ${taken} of this same job; choose another path`, {
         param: written,
       })
     }
   }
-  if (at(job.output) === at(job.base)) {
+  if (isSameFile(at(job.output), at(job.base))) {
     throw new HubError('invalid_request', 'output is the base itself; choose another path, the base stays as it is', {
       param: 'output',
     })

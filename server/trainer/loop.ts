@@ -17,6 +17,7 @@ export const START: Place = {
   validation: null,
   best: null,
   withoutBest: 0,
+  validationDue: false,
 }
 
 /** A run between two steps; `step` is the only thing that moves it on. */
@@ -34,16 +35,18 @@ export type Run = {
 export type LoopDeps = { emit(message: FromTrainer): void; nowMs(): number; control: Control }
 
 export const stoppedEarly = ({ job, place }: Run): boolean => job.patience > 0 && place.withoutBest >= job.patience
-export const isDone = (run: Run): boolean => run.place.step >= run.steps.total || stoppedEarly(run)
+export const isDone = (run: Run): boolean =>
+  !run.place.validationDue && (run.place.step >= run.steps.total || stoppedEarly(run))
 
 /**
- * One step and the validation that is due behind it.
- * @returns false when something else than running was wanted in between: nothing has changed then
+ * One step and the validation that is due behind it, or that validation alone where it was interrupted.
+ * @returns false when something else than running was wanted before the step was done: nothing has changed then
  * @throws HubError training_failed after too many steps in a row that were not finite
  */
 export async function step(run: Run, model: TrainerModel, deps: LoopDeps): Promise<boolean> {
   const { job, steps, place } = run
   const startedMs = deps.nowMs()
+  if (place.validationDue) return validate(run, model, deps)
   const units = steps.units(place.epoch, place.stepInEpoch)
   const rate = rateAt(place.step, steps.total, job)
   const outcome = await accumulate(units, model, job, deps)
@@ -79,12 +82,13 @@ export async function step(run: Run, model: TrainerModel, deps: LoopDeps): Promi
     if (run.place.skippedInRow >= job.maxBadSteps) {
       throw new HubError(
         'training_failed',
-        `${job.maxBadSteps} steps in a row were not finite (${problem}), so the run stopped at step ${run.place.step}; lower the rate, or check the data`,
+        `${job.maxBadSteps} steps in a row were not finite (${problem}), so the run stopped at step ${run.place.step}. Check the data, or start anew with a lower rate: a checkpoint goes on only with the rate it was made with, so delete it, or name another one`,
       )
     }
   }
   const isLast = run.place.step >= steps.total
   if (run.validation.length > 0 && (run.place.step % job.validateEverySteps === 0 || isLast)) {
+    run.place.validationDue = true
     await validate(run, model, deps)
   }
   run.clock.spentMs += deps.nowMs() - startedMs
@@ -119,33 +123,38 @@ async function accumulate(
   return job.loss.type === 'preference' ? { loss, accuracy, margin } : { loss }
 }
 
-async function validate(run: Run, model: TrainerModel, deps: LoopDeps): Promise<void> {
+/** @returns false when something else than running was wanted in between: it is still due then */
+async function validate(run: Run, model: TrainerModel, deps: LoopDeps): Promise<boolean> {
+  const beta = run.job.loss.type === 'preference' ? run.job.loss.beta : 0
   let sum = 0
   let weight = 0
   for (const unit of run.validation) {
+    if (deps.control.wanted !== 'run') return false
     if (unit.type === 'row') {
       const row = await model.evaluate(unit.row)
       sum += row.loss
       weight += row.weight
     } else {
-      const beta = run.job.loss.type === 'preference' ? run.job.loss.beta : 0
-      sum += (await model.accumulatePreference(unit, { beta, lossScale: 1 })).loss
+      sum += (await model.evaluatePreference(unit, beta)).loss
       weight += 1
     }
   }
-  // A pair's loss comes with its gradients only; here they are not wanted.
-  model.clearGradients()
   const loss = sum / weight
   const { place } = run
-  const best = Number.isFinite(loss) && (place.best === null || loss < place.best.loss)
+  const finite = Number.isFinite(loss)
+  const best = finite && (place.best === null || loss < place.best.loss)
   run.place = {
     ...place,
-    validation: { step: place.step, loss },
+    validationDue: false,
+    // JSON has no word for what is not finite, and a checkpoint is read back.
+    validation: finite ? { step: place.step, loss } : place.validation,
     best: best ? { step: place.step, loss } : place.best,
     withoutBest: best ? 0 : place.withoutBest + 1,
   }
   if (best) run.best = new Map(model.parameters.names.map(name => [name, model.parameters.get(name)]))
-  deps.emit({ type: 'validation', step: place.step, loss, best })
+  if (finite) deps.emit({ type: 'validation', step: place.step, loss, best })
+  else deps.emit({ type: 'unvalidated', step: place.step, what: `the validation loss is ${loss}` })
+  return true
 }
 
 function progress(

@@ -1,50 +1,49 @@
 /** The trained tensors of a run and their start: LoRA pairs beside the frozen weights, or all the weights themselves. */
 import { HubError } from '../lib/error.ts'
+import { LoraTarget } from '../wire/trainer.ts'
 import type { Kind, Parameters } from './parameters.ts'
 import { randomAt } from './random.ts'
-import type { Value } from './tape.ts'
+import type { Shape } from './tape.ts'
 import { type Expected, isConstant } from './tensors.ts'
 import type { LoraSettings } from './types.ts'
 
 export type Trained = { name: string; kind: Kind; shape: [number, number] }
 
-/** Where a family keeps several projections in one tensor, the adapter goes to that one. */
-const FUSED: { [target: string]: string } = {
-  attn_q: 'attn_qkv',
-  attn_k: 'attn_qkv',
-  attn_v: 'attn_qkv',
-  ffn_gate: 'ffn_up',
-}
-export const TARGETS: readonly string[] = [
-  'attn_q',
-  'attn_k',
-  'attn_v',
-  'attn_output',
-  'ffn_gate',
-  'ffn_up',
-  'ffn_down',
+/** Projections that some families keep in one tensor; the adapter goes to that one. */
+const FUSED: readonly { tensor: string; parts: readonly string[] }[] = [
+  { tensor: 'attn_qkv', parts: ['attn_q', 'attn_k', 'attn_v'] },
+  { tensor: 'ffn_up', parts: ['ffn_gate', 'ffn_up'] },
 ]
-
 /** A [in, rank] and B [rank, out] for each chosen projection of each layer (Hu et al. 2021). @throws HubError invalid_request for settings that make no adapter */
 export function loraTensors(
-  weights: ReadonlyMap<string, Pick<Value, 'shape'>>,
+  weights: ReadonlyMap<string, { shape: Shape }>,
   layers: number,
   settings: LoraSettings,
 ): Trained[] {
   const { rank, targets, dropout } = settings
   if (!Number.isInteger(rank) || rank < 1) throw new HubError('invalid_request', `a rank is 1 or more, not ${rank}`)
   if (!(dropout >= 0 && dropout < 1)) throw new HubError('invalid_request', `dropout is 0 to below 1, not ${dropout}`)
-  const unknown = targets.find(target => !TARGETS.includes(target))
+  const unknown = targets.find(target => !LoraTarget.safeParse(target).success)
   if (unknown !== undefined || targets.length === 0) {
     const what = unknown === undefined ? 'no target was given' : `${unknown} is no target`
-    throw new HubError('invalid_request', `${what}; the targets are ${TARGETS.join(', ')}`)
+    throw new HubError('invalid_request', `${what}; the targets are ${LoraTarget.options.join(', ')}`)
   }
   const trained: Trained[] = []
   for (let layer = 0; layer < layers; layer++) {
-    const names = targets.map(target => {
-      const own = `blk.${layer}.${target}.weight`
-      return weights.has(own) ? own : `blk.${layer}.${FUSED[target] ?? target}.weight`
-    })
+    const full = (part: string) => `blk.${layer}.${part}.weight`
+    const fused = FUSED.filter(
+      ({ tensor, parts }) => weights.has(full(tensor)) && !parts.every(part => weights.has(full(part))),
+    )
+    for (const { tensor, parts } of fused) {
+      const chosen = parts.filter(part => targets.includes(part))
+      if (chosen.length === 0 || chosen.length === parts.length) continue
+      throw new HubError(
+        'invalid_request',
+        `the base model keeps ${parts.join(', ')} in one tensor (${full(tensor)}), so they carry one adapter together; choose all of them or none, not just ${chosen.join(', ')}`,
+        { param: 'mode.targets' },
+      )
+    }
+    const names = targets.map(target => full(fused.find(({ parts }) => parts.includes(target))?.tensor ?? target))
     for (const name of new Set(names)) {
       const weight = weights.get(name)
       if (weight === undefined) throw new HubError('invalid_request', `the base model has no ${name} to adapt`)

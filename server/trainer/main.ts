@@ -1,16 +1,16 @@
 /** The trainer: one job, from a file by hand or over IPC from the hub, whose end it does not outlive. */
 import { readdirSync } from 'node:fs'
 import { constants, setPriority } from 'node:os'
-import { HubError } from '../lib/error.ts'
+import { type ErrorBody, HubError } from '../lib/error.ts'
 import { physicalCores } from '../lib/memory.ts'
-import type { FromTrainer, ToTrainer, TrainerJob, TrainerJobInput, TrainerStats } from '../wire/trainer.ts'
+import type { FromTrainer, ToTrainer, TrainerJob, TrainerJobInput, TrainerPlan, TrainerStats } from '../wire/trainer.ts'
 import { Control } from './control.ts'
-import { fileExists } from './files.ts'
 import { fitDevice } from './fit.ts'
 import { parseJob, readJobFile } from './job.ts'
 import { openModel } from './model.ts'
 import { childLogits } from './parity.ts'
-import { checkpointPath, type Outcome, train } from './run.ts'
+import { planJob } from './plan.ts'
+import { type Outcome, train } from './run.ts'
 import { describe } from './say.ts'
 
 const control = new Control()
@@ -53,6 +53,9 @@ function overIpc(): void {
   }
   process.on('message', (message: ToTrainer) => {
     switch (message.type) {
+      case 'plan':
+        send({ type: 'plan', id: message.id, plan: planned(message) })
+        break
       case 'start':
         void start(message.job, send)
         break
@@ -77,6 +80,18 @@ function overIpc(): void {
   })
 }
 
+function planned({
+  job,
+  freeBytes,
+  shortest,
+}: Extract<ToTrainer, { type: 'plan' }>): TrainerPlan | { error: ErrorBody } {
+  try {
+    return planJob(job, freeBytes, shortest)
+  } catch (thrown) {
+    return { error: HubError.from(thrown).toBody() }
+  }
+}
+
 async function start(job: TrainerJobInput, send: (message: FromTrainer, sent?: () => void) => void): Promise<void> {
   if (stats.state !== 'idle') {
     const error = new HubError('conflict', 'this trainer has a job already; start another process for another job')
@@ -89,9 +104,9 @@ async function start(job: TrainerJobInput, send: (message: FromTrainer, sent?: (
 /** @returns the exit code: 0 finished, 1 failed, 130 cancelled */
 async function work(readJob: () => TrainerJob, emit: (message: FromTrainer) => void): Promise<number> {
   stats.state = 'running'
-  let job: TrainerJob | undefined
+  let checkpoint: string | undefined
   try {
-    job = readJob()
+    const job = readJob()
     if (job.lowPriority) lowerPriority()
     const outcome: Outcome = await train(job, {
       openModel,
@@ -103,6 +118,9 @@ async function work(readJob: () => TrainerJob, emit: (message: FromTrainer) => v
         if (message.type === 'resumed') stats.state = 'running'
         emit(message)
       },
+      stands(path) {
+        checkpoint = path
+      },
       nowMs: () => performance.now(),
       control,
       // One is left for the person at the machine.
@@ -111,12 +129,7 @@ async function work(readJob: () => TrainerJob, emit: (message: FromTrainer) => v
     emit(outcome.type === 'finished' ? { type: 'finished', ...outcome.result } : outcome)
     return outcome.type === 'finished' ? 0 : 130
   } catch (thrown) {
-    const checkpoint = job === undefined ? undefined : checkpointPath(job)
-    emit({
-      type: 'failed',
-      error: HubError.from(thrown).toBody(),
-      ...(checkpoint !== undefined && fileExists(checkpoint) && { checkpoint }),
-    })
+    emit({ type: 'failed', error: HubError.from(thrown).toBody(), ...(checkpoint !== undefined && { checkpoint }) })
     return 1
   } finally {
     stats.state = 'ended'

@@ -1,21 +1,17 @@
 /** The memory of a run, known before the weights are read: the real allocator on the real graphs, with tensors that have a place but no memory. */
 import { HubError } from '../lib/error.ts'
-import { type Backend, type Ggml, type GgufMetadata, type GgufTensor, loadGgml } from '../native/ggml.ts'
+import { type Backend, type Ggml, loadGgml } from '../native/ggml.ts'
 import type { Pointer } from '../native/structs.ts'
-import { chooseFamily } from './families/all.ts'
-import { type Base, buildGraph } from './graph.ts'
-import { fullTensors, loraScale, loraTensors } from './lora.ts'
+import { assembleBase, describeBase, type Header, readHeader } from './base.ts'
+import { buildGraph, type GraphOptions } from './graph.ts'
 import { Optimizer } from './optimizer.ts'
 import { Parameters } from './parameters.ts'
-import { isConstant } from './tensors.ts'
 import type { OpenOptions } from './types.ts'
 import { declareWeights } from './weights.ts'
 
-/** What a GGUF's header says; the offsets of its tensors do not matter. */
-export type Header = { metadata: GgufMetadata; tensors: readonly GgufTensor[] }
 export type PlanOptions = Pick<
   OpenOptions,
-  'library' | 'device' | 'mode' | 'buckets' | 'checkpoint' | 'attentionChunk' | 'headRows'
+  'library' | 'device' | 'mode' | 'buckets' | 'checkpoint' | 'attentionChunk' | 'headRows' | 'logitsTokens'
 >
 
 /** Bytes on the device, as `TrainerModel.memory()` gives them after the longest row. */
@@ -23,7 +19,7 @@ export type Plan = {
   weightsBytes: number
   /** Trained tensors, their gradients and both moments. */
   parameterBytes: number
-  /** The longest row's graph, its inputs and the optimizer's step. */
+  /** The largest graph with its inputs, and the optimizer's step. */
   computeBytes: number
   totalBytes: number
 }
@@ -34,11 +30,11 @@ export type Plan = {
  */
 export function planMemory(source: string | Header, options: PlanOptions): Plan {
   const ggml = loadGgml(options.library)
-  const { metadata, tensors } = typeof source === 'string' ? ggml.readHeader(source) : source
+  const header = typeof source === 'string' ? readHeader(source) : source
   const backend = ggml.openBackend(options.device, 1)
   const planner = new Planner(ggml)
   try {
-    return plan(planner, backend, metadata, tensors, options)
+    return plan(planner, backend, header, options)
   } finally {
     planner.free()
     ggml.backend_free(backend.pointer)
@@ -84,60 +80,43 @@ export function describePlan({ weightsBytes, parameterBytes, computeBytes, total
 
 const mebibytes = (bytes: number): number => Math.ceil(bytes / 2 ** 20)
 
-function plan(
-  planner: Planner,
-  backend: Backend,
-  metadata: GgufMetadata,
-  tensors: readonly GgufTensor[],
-  options: PlanOptions,
-): Plan {
+function plan(planner: Planner, backend: Backend, header: Header, options: PlanOptions): Plan {
   const { ggml } = planner
-  const { mode, buckets, checkpoint, attentionChunk, headRows } = options
+  const { mode, buckets, checkpoint, attentionChunk, headRows, logitsTokens } = options
   const length = Math.max(...buckets)
-  const embedding = tensors.find(tensor => tensor.name === 'token_embd.weight')
-  const { family, numbers } = chooseFamily(metadata, embedding?.shape[1] ?? 0)
-  const frozen = mode.type === 'lora' ? tensors : tensors.filter(({ name }) => isConstant(name))
-  const { context, values } = declareWeights(ggml, frozen)
+  const described = describeBase(header, mode)
+  const { context, values } = declareWeights(ggml, described.frozen)
   planner.own(context)
-  const weights = frozen.length === 0 ? null : ggml.backend_alloc_ctx_tensors(context, backend.pointer)
-  const trained =
-    mode.type === 'lora'
-      ? loraTensors(values, numbers.layers, mode.lora)
-      : fullTensors(tensors.map(({ name, shape: [n0, n1] }) => ({ name, shape: [n0, n1] })))
-  const parameters = new Parameters(ggml, backend, trained)
+  const weights = described.frozen.length === 0 ? null : ggml.backend_alloc_ctx_tensors(context, backend.pointer)
+  const parameters = new Parameters(ggml, backend, described.trained)
   const optimizer = new Optimizer(ggml, backend, parameters)
-  const tensor = (name: string) => parameters.value(name) ?? values.get(name)
-  const pair = (weight: string) => {
-    const a = parameters.value(`${weight}.lora_a`)
-    const b = parameters.value(`${weight}.lora_b`)
-    return a && b && { a, b }
+  const base = assembleBase(ggml, backend, described, mode, values, parameters)
+  // All graphs of a run lie in the memory of the largest one.
+  const largest = (wanted: Pick<GraphOptions, 'kind' | 'length'>): number => {
+    const graph = buildGraph(base, {
+      ...wanted,
+      supervised: wanted.length,
+      checkpoint,
+      dropout: mode.type === 'lora' ? mode.lora.dropout : 0,
+      ...(attentionChunk !== undefined && { attentionChunk }),
+      ...(headRows !== undefined && { headRows }),
+    })
+    graph.tape.checkOperations()
+    const allocator = ggml.gallocr_new(backend.bufferType)
+    ggml.gallocr_alloc_graph(allocator, graph.tape.graph)
+    const bytes = Number(ggml.gallocr_get_buffer_size(allocator, 0))
+    ggml.gallocr_free(allocator)
+    graph.tape.free()
+    return bytes
   }
-  const base: Base = {
-    ggml,
-    backend,
-    family,
-    numbers,
-    tensor,
-    ...(mode.type === 'lora' && { adapter: { scale: loraScale(mode.lora), pair } }),
-  }
-  const graph = buildGraph(base, {
-    kind: 'train',
-    length,
-    supervised: length,
-    checkpoint,
-    dropout: mode.type === 'lora' ? mode.lora.dropout : 0,
-    ...(attentionChunk !== undefined && { attentionChunk }),
-    ...(headRows !== undefined && { headRows }),
-  })
-  graph.tape.checkOperations()
-  graph.tape.allocateInputs()
-  const allocator = ggml.gallocr_new(backend.bufferType)
-  ggml.gallocr_alloc_graph(allocator, graph.tape.graph)
+  const parity = Math.min(length, logitsTokens ?? 0)
+  const graphBytes = Math.max(
+    largest({ kind: 'train', length }),
+    parity === 0 ? 0 : largest({ kind: 'logits', length: parity }),
+  )
   const weightsBytes = weights === null ? 0 : Number(ggml.backend_buffer_get_size(weights))
   const parameterBytes = parameters.bytes
-  const computeBytes = Number(ggml.gallocr_get_buffer_size(allocator, 0)) + graph.tape.inputBytes + optimizer.bytes
-  ggml.gallocr_free(allocator)
-  graph.tape.free()
+  const computeBytes = graphBytes + optimizer.bytes
   optimizer.free()
   parameters.free()
   return { weightsBytes, parameterBytes, computeBytes, totalBytes: weightsBytes + parameterBytes + computeBytes }

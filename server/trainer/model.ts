@@ -1,37 +1,36 @@
 /** A base model open for training: its weights, what is trained, and the graphs for rows of each length. */
 import { HubError } from '../lib/error.ts'
-import { type Backend, type Ggml, type GgufTensor, loadGgml } from '../native/ggml.ts'
-import type { Pointer } from '../native/structs.ts'
-import { chooseFamily } from './families/all.ts'
-import type { Family, Numbers } from './families/family.ts'
+import { type Ggml, loadGgml } from '../native/ggml.ts'
+import { DEVICE_TYPE, type Pointer } from '../native/structs.ts'
+import { assembleBase, describeBase, readHeader } from './base.ts'
+import type { GgufTensor } from './gguf_read.ts'
 import { type Base, buildGraph, countTargets, type Graph, type GraphOptions } from './graph.ts'
-import { fullTensors, loraScale, loraTensors, startFull, startLora } from './lora.ts'
+import { startFull, startLora } from './lora.ts'
 import { Optimizer } from './optimizer.ts'
 import { Parameters } from './parameters.ts'
 import { randomAt } from './random.ts'
-import { checkTensors, expectedTensors, isConstant } from './tensors.ts'
+import { isConstant } from './tensors.ts'
 import type { OpenOptions, OptimizerSettings, Row, TrainerModel } from './types.ts'
 import { loadWeights, readAsF32, type Weights } from './weights.ts'
 
 /** @throws HubError invalid_request for a base that cannot be trained, insufficient_memory, or not_found for the device */
 export async function openModel(options: OpenOptions): Promise<TrainerModel> {
   const ggml = loadGgml(options.library)
-  const { metadata, tensors } = ggml.readHeader(options.path)
-  const embedding = tensors.find(tensor => tensor.name === 'token_embd.weight')
-  const listed = metadata['tokenizer.ggml.tokens']
-  const texts = typeof listed === 'object' && 'texts' in listed ? listed.texts : undefined
-  const { family, numbers } = chooseFamily(metadata, embedding?.shape[1] ?? texts ?? 0)
-  const random = options.mode.type === 'full' && options.mode.randomStart
-  if (!random || tensors.length > 0) checkTensors(family, numbers, tensors)
+  const header = readHeader(options.path)
+  const described = describeBase(header, options.mode)
   if (options.buckets.length === 0) throw new HubError('invalid_request', 'a run needs at least one row length')
 
   const backend = ggml.openBackend(options.device, options.threads)
   const opened: { free(): void }[] = [{ free: () => ggml.backend_free(backend.pointer) }]
   try {
-    const { base, parameters, weights } = await openBase(ggml, backend, options, family, numbers, tensors)
-    opened.push(weights, parameters)
+    const weights = await loadWeights(ggml, backend, options.path, described.frozen)
+    opened.push(weights)
+    const parameters = new Parameters(ggml, backend, described.trained)
+    opened.push(parameters)
+    await startParameters(ggml, parameters, header.tensors, described.numbers.layers, options)
     const optimizer = new Optimizer(ggml, backend, parameters)
     opened.push(optimizer)
+    const base = assembleBase(ggml, backend, described, options.mode, weights.values, parameters)
     return new OpenModel(base, parameters, weights, optimizer, options)
   } catch (error) {
     for (const each of opened.reverse()) each.free()
@@ -39,55 +38,18 @@ export async function openModel(options: OpenOptions): Promise<TrainerModel> {
   }
 }
 
-async function openBase(
+async function startParameters(
   ggml: Ggml,
-  backend: Backend,
-  options: OpenOptions,
-  family: Family,
-  numbers: Numbers,
-  tensors: GgufTensor[],
-): Promise<{ base: Base; parameters: Parameters; weights: Weights }> {
-  const { path, mode, seed } = options
-  if (mode.type === 'lora') {
-    const weights = await loadWeights(ggml, backend, path, tensors)
-    try {
-      const parameters = new Parameters(ggml, backend, loraTensors(weights.values, numbers.layers, mode.lora))
-      startLora(parameters, seed)
-      const pair = (weight: string) => {
-        const a = parameters.value(`${weight}.lora_a`)
-        const b = parameters.value(`${weight}.lora_b`)
-        return a && b && { a, b }
-      }
-      const adapter = { scale: loraScale(mode.lora), pair }
-      const tensor = (name: string) => weights.values.get(name)
-      return { base: { ggml, backend, family, numbers, tensor, adapter }, parameters, weights }
-    } catch (error) {
-      weights.free()
-      throw error
-    }
-  }
-  const weights = await loadWeights(
-    ggml,
-    backend,
-    path,
-    tensors.filter(({ name }) => isConstant(name)),
-  )
-  try {
-    const named =
-      tensors.length > 0
-        ? tensors.map(({ name, shape: [n0, n1] }) => ({ name, shape: [n0, n1] as [number, number] }))
-        : expectedTensors(family, numbers).filter(each => !each.optional)
-    const parameters = new Parameters(ggml, backend, fullTensors(named))
-    if (mode.randomStart) startFull(parameters, numbers.layers, seed)
-    else {
-      for (const tensor of tensors)
-        if (!isConstant(tensor.name)) parameters.set(tensor.name, await readAsF32(ggml, path, tensor))
-    }
-    const tensor = (name: string) => parameters.value(name) ?? weights.values.get(name)
-    return { base: { ggml, backend, family, numbers, tensor }, parameters, weights }
-  } catch (error) {
-    weights.free()
-    throw error
+  parameters: Parameters,
+  tensors: readonly GgufTensor[],
+  layers: number,
+  { path, mode, seed }: OpenOptions,
+): Promise<void> {
+  if (mode.type === 'lora') startLora(parameters, seed)
+  else if (mode.randomStart) startFull(parameters, layers, seed)
+  else {
+    for (const tensor of tensors)
+      if (!isConstant(tensor.name)) parameters.set(tensor.name, await readAsF32(ggml, path, tensor))
   }
 }
 
@@ -126,6 +88,11 @@ class OpenModel implements TrainerModel {
     return this.#base.numbers.architecture
   }
 
+  get device(): { name: string; isCpu: boolean } {
+    const { name, type } = this.#base.backend.device
+    return { name, isCpu: type === DEVICE_TYPE.cpu }
+  }
+
   get vocabularySize(): number {
     return this.#base.numbers.vocabulary
   }
@@ -152,16 +119,24 @@ class OpenModel implements TrainerModel {
     pair: { chosen: Row; rejected: Row },
     { beta, lossScale }: { beta: number; lossScale: number },
   ): Promise<{ loss: number; accuracy: number; margin: number }> {
+    const result = await this.evaluatePreference(pair, beta)
+    const slope = beta / (1 + Math.exp(result.margin))
+    await this.accumulate(pair.chosen, lossScale * slope)
+    await this.accumulate(pair.rejected, -lossScale * slope)
+    return { ...result, loss: result.loss * lossScale }
+  }
+
+  async evaluatePreference(
+    pair: { chosen: Row; rejected: Row },
+    beta: number,
+  ): Promise<{ loss: number; accuracy: number; margin: number }> {
     if (this.#base.adapter === undefined)
       throw new HubError('invalid_request', 'preferences need an adapter: the base without it is the reference')
     const gain = async (row: Row) => (await this.#evaluate(row, false)).loss - (await this.#evaluate(row, true)).loss
     // DPO (Rafailov et al. 2023): loss = -log sigmoid(beta (gain(chosen) - gain(rejected))), gain = log p / p_reference.
     const margin = beta * ((await gain(pair.chosen)) - (await gain(pair.rejected)))
-    const slope = beta / (1 + Math.exp(margin))
-    await this.accumulate(pair.chosen, lossScale * slope)
-    await this.accumulate(pair.rejected, -lossScale * slope)
     const loss = margin > 0 ? Math.log1p(Math.exp(-margin)) : Math.log1p(Math.exp(margin)) - margin
-    return { loss: loss * lossScale, accuracy: margin > 0 ? 1 : 0, margin }
+    return { loss, accuracy: margin > 0 ? 1 : 0, margin }
   }
 
   async step(rate: number, options: OptimizerSettings): Promise<{ gradientNorm: number; finite: boolean }> {
@@ -177,25 +152,17 @@ class OpenModel implements TrainerModel {
   async logits(row: Row): Promise<Float32Array> {
     const { ggml, backend, numbers } = this.#base
     const length = row.tokens.length
-    const graph = buildGraph(this.#base, this.#withChunks({ kind: 'logits', length, supervised: length }))
-    const allocator = ggml.gallocr_new(backend.bufferType)
-    try {
-      this.#allocate(graph, allocator)
-      graph.fill(row, 1)
-      await this.#alone(() => ggml.compute(backend, graph.tape.graph))
-      return ggml.get(graph.logits!, new Float32Array(length * numbers.vocabulary))
-    } finally {
-      ggml.gallocr_free(allocator)
-      graph.tape.free()
-    }
+    const graph = this.#graph({ kind: 'logits', length, supervised: length })
+    graph.fill(row, 1)
+    await this.#alone(() => ggml.compute(backend, graph.tape.graph))
+    return ggml.get(graph.logits!, new Float32Array(length * numbers.vocabulary))
   }
 
   memory(): { weightsBytes: number; parameterBytes: number; computeBytes: number } {
-    const inputs = [...this.#graphs.values()].reduce((sum, graph) => sum + graph.tape.inputBytes, 0)
     return {
       weightsBytes: this.#weights.bytes,
       parameterBytes: this.parameters.bytes,
-      computeBytes: this.#allocated() + inputs + this.#optimizer.bytes,
+      computeBytes: this.#allocated() + this.#optimizer.bytes,
     }
   }
 
@@ -257,7 +224,7 @@ class OpenModel implements TrainerModel {
     const graph = buildGraph(this.#base, this.#withChunks({ kind, length, supervised, adapted }))
     const before = this.#allocated()
     try {
-      this.#allocate(graph, this.#allocator)
+      this.#allocate(graph)
     } catch (error) {
       graph.tape.free()
       throw error
@@ -283,11 +250,10 @@ class OpenModel implements TrainerModel {
     }
   }
 
-  #allocate(graph: Graph, allocator: Pointer): void {
+  #allocate(graph: Graph): void {
     const { ggml, backend } = this.#base
     graph.tape.checkOperations()
-    graph.tape.allocateInputs()
-    if (!ggml.gallocr_alloc_graph(allocator, graph.tape.graph)) {
+    if (!ggml.gallocr_alloc_graph(this.#allocator, graph.tape.graph)) {
       throw new HubError(
         'insufficient_memory',
         `${backend.device.name} has no memory for rows of ${graph.length} tokens; take shorter rows or a smaller rank`,

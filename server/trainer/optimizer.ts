@@ -56,7 +56,8 @@ export class Optimizer {
   }
 
   get bytes(): number {
-    return this.#allocators.reduce((sum, each) => sum + Number(this.#ggml.gallocr_get_buffer_size(each, 0)), 0)
+    const inputs = Number(this.#ggml.backend_buffer_get_size(this.#inputs))
+    return this.#allocators.reduce((sum, each) => sum + Number(this.#ggml.gallocr_get_buffer_size(each, 0)), inputs)
   }
 
   /** One step with the gradients as accumulated; they are zero afterwards. With a norm that is not finite only they change. */

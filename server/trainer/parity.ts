@@ -29,8 +29,8 @@ export function parityRow(samples: readonly Sample[], most: number): Row {
  * Full-precision bases on the CPU agree almost exactly. Where weights are quantised the engines round activations to 8 bits in
  * different groupings, and a GPU multiplies in lower precision: there the divergence of the distributions is bounded instead.
  */
-export function toleranceOf(base: { quantised: boolean; onCpu: boolean }): Parity['tolerance'] {
-  return base.quantised || !base.onCpu ? { meanDivergence: 5e-3 } : { maxProbabilityDifference: 1e-4 }
+export function toleranceOf(base: { exact: boolean; onCpu: boolean }): Parity['tolerance'] {
+  return !base.exact || !base.onCpu ? { meanDivergence: 5e-3 } : { maxProbabilityDifference: 1e-4 }
 }
 
 /** @param model with nothing trained yet @throws HubError conflict with the figures, model_broken when the logits are not finite */

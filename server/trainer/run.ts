@@ -1,5 +1,4 @@
 /** A whole job: checks its files, opens the model, guards its family, trains with checkpoints, and writes the result. */
-import { rmSync } from 'node:fs'
 import { basename } from 'node:path'
 import { HubError } from '../lib/error.ts'
 import type { FromTrainer, Parity, TrainerJob, TrainerResult } from '../wire/trainer.ts'
@@ -14,7 +13,7 @@ import {
 } from './checkpoint.ts'
 import type { Control } from './control.ts'
 import { makeDataSet, readTokenFile, type TokenFile } from './data.ts'
-import { fileExists, sha256File } from './files.ts'
+import { fileExists, removeFile, sha256File } from './files.ts'
 import type { Fit, Fitted } from './fit.ts'
 import { readGguf, scalar, TRAINED_TYPES } from './gguf_read.ts'
 import { bucketsOf, resultSettings } from './job.ts'
@@ -28,6 +27,8 @@ export type Deps = {
   referenceLogits: ReferenceLogits
   fit: Fit
   emit(message: FromTrainer): void
+  /** A checkpoint from which this very job can go on lies there. */
+  stands(checkpoint: string): void
   nowMs(): number
   control: Control
   /** CPU threads when the job does not say. */
@@ -50,7 +51,8 @@ type Inputs = {
   checkpoint: Checkpoint | undefined
   identity: Identity
   fitted: Fitted
-  quantised: boolean
+  /** The serving engine computes with the very numbers that the trainer has, so that both agree almost exactly. */
+  exact: boolean
 }
 
 /**
@@ -68,6 +70,7 @@ export async function train(job: TrainerJob, deps: Deps): Promise<Outcome> {
     const fixed = { identity: inputs.identity, fitted: inputs.fitted }
     const save = (parameters: Trainable): void => {
       const bytes = writeCheckpoint(path, { ...fixed, place: run.place, best: run.best }, parameters)
+      deps.stands(path)
       deps.emit({ type: 'checkpoint', step: run.place.step, path, bytes })
     }
     while (!isDone(run)) {
@@ -101,7 +104,7 @@ export async function train(job: TrainerJob, deps: Deps): Promise<Outcome> {
       save(model.parameters)
       throw thrown
     }
-    rmSync(path, { force: true })
+    removeFile(path)
     return { type: 'finished', result }
   } finally {
     model?.free()
@@ -122,7 +125,9 @@ async function readInputs(job: TrainerJob, deps: Deps): Promise<Inputs> {
       param: 'base',
     })
   }
-  const quantised = base.tensors.some(tensor => !/^F/.test(TRAINED_TYPES.get(tensor.type)![0]))
+  // In full mode the trainer turns all weights into F32, and the serving engine rounds its activations to F16 for those in F16.
+  const alike = job.mode.type === 'full' ? ['F32'] : ['F32', 'F16']
+  const exact = base.tensors.every(tensor => alike.includes(TRAINED_TYPES.get(tensor.type)![0]))
   const tokens = readTokenFile(job.tokens)
   const validation = job.validation === undefined ? undefined : readTokenFile(job.validation)
   const continueFrom = job.mode.type === 'lora' ? job.mode.continueFrom : undefined
@@ -135,14 +140,17 @@ async function readInputs(job: TrainerJob, deps: Deps): Promise<Inputs> {
   }
   const path = checkpointPath(job)
   const checkpoint = fileExists(path) ? readCheckpoint(path) : undefined
-  if (checkpoint !== undefined) checkIdentity(path, checkpoint.identity, identity)
+  if (checkpoint !== undefined) {
+    checkIdentity(path, checkpoint.identity, identity)
+    deps.stands(path)
+  }
   const adapter = continueFrom === undefined ? undefined : readAdapter(continueFrom)
   const sequences = [...tokens.sequences, ...(validation?.sequences ?? [])]
   const longest = sequences.reduce((most, sequence) => Math.max(most, sequence.tokens.length), 0)
   const wanted = { buckets: bucketsOf(job), checkpoint: job.layerCheckpointing }
   // Rows of another length would make another run of it: a resumed one keeps its own.
   const fitted = checkpoint?.fitted ?? deps.fit(openOptions(job, deps, wanted), longest)
-  return { tokens, validation, adapter, checkpoint, identity, fitted, quantised }
+  return { tokens, validation, adapter, checkpoint, identity, fitted, exact }
 }
 
 function openOptions(job: TrainerJob, deps: Deps, fitted: Fitted): OpenOptions {
@@ -166,6 +174,7 @@ function openOptions(job: TrainerJob, deps: Deps, fitted: Fitted): OpenOptions {
             },
           },
     seed: job.seed,
+    logitsTokens: job.parityTokens,
     ...fitted,
   }
 }
@@ -216,6 +225,7 @@ async function begin(job: TrainerJob, inputs: Inputs, model: TrainerModel, deps:
   deps.emit({
     type: 'started',
     architecture: model.architecture,
+    device: model.device.name,
     trainableParameters: model.trainableCount,
     samples: data.training.length,
     validationSamples: data.validation.length,
@@ -245,7 +255,7 @@ async function guard(
     path: job.base,
     row,
     threads: job.threads ?? deps.threads,
-    tolerance: toleranceOf({ quantised: inputs.quantised, onCpu: job.library === 'cpu' }),
+    tolerance: toleranceOf({ exact: inputs.exact, onCpu: model.device.isCpu }),
   })
 }
 

@@ -12,7 +12,7 @@ export function describe(message: FromTrainer): string | undefined {
       const resumed = message.resumedStep > 0 ? `, going on from step ${message.resumedStep}` : ''
       const empty = message.emptySamples > 0 ? ` (${message.emptySamples} without a target left out)` : ''
       return [
-        `${message.architecture}, ${message.trainableParameters} trained numbers${parity}`,
+        `${message.architecture} on ${message.device}, ${message.trainableParameters} trained numbers${parity}`,
         `${message.samples} samples${empty}, ${message.validationSamples} for validation, ${message.totalSteps} steps of rows of ${message.rowTokens} tokens${resumed}`,
         `memory: weights ${size(message.weightsBytes)}, parameters ${size(message.parameterBytes)}, compute ${size(message.computeBytes)}`,
       ].join('\n')
@@ -27,6 +27,8 @@ export function describe(message: FromTrainer): string | undefined {
     }
     case 'validation':
       return `validation at step ${message.step}: ${message.loss.toFixed(4)}${message.best ? ', the best so far' : ''}`
+    case 'unvalidated':
+      return `validation at step ${message.step} says nothing: ${message.what}`
     case 'skipped':
       return `step ${message.step} was left out (${message.inRow} in a row): ${message.what}`
     case 'checkpoint':

@@ -34,7 +34,6 @@ export class Tape {
   readonly #inputContext: Pointer
   readonly #counts = new Map<number, Pointer>()
   readonly #onCpu: boolean
-  #inputBuffer: Pointer | undefined
   #replaying = false
   /** Gradients of what ran so far, in forward order; undefined while nothing is recorded. */
   #steps: (() => void)[] | undefined
@@ -51,14 +50,19 @@ export class Tape {
     this.#steps = options.train ? [] : undefined
   }
 
-  /** A tensor that the host writes before each run. */
+  /**
+   * A tensor that the host writes before each run. It lies in the graph's own memory, which graphs of one allocator share and
+   * which is used anew after the input's last reader: so it must be written before every run.
+   */
   input(type: number, n0: number, n1 = 1): Pointer {
     const tensor = this.ggml.new_tensor_2d(this.#inputContext, type, n0, n1)
     this.ggml.set_input(tensor)
+    // Also where nothing reads it, so that it has a place to be written to.
+    this.ggml.build_forward_expand(this.graph, tensor)
     return tensor
   }
 
-  /** The row numbers 0 to n - 1, I32. */
+  /** The row numbers 0 to n - 1, I32; `fillCounts` writes them. */
   counting(n: number): Pointer {
     const known = this.#counts.get(n)
     if (known !== undefined) return known
@@ -174,22 +178,12 @@ export class Tape {
     return Number(this.ggml.row_size(type, elements))
   }
 
-  /** Allocates the inputs; the graph's own memory is the caller's affair. @throws HubError insufficient_memory */
-  allocateInputs(): void {
-    const buffer = this.ggml.backend_alloc_ctx_tensors(this.#inputContext, this.backend.pointer)
-    if (buffer === null)
-      throw new HubError('insufficient_memory', `${this.backend.device.name} has no memory for the graph's inputs`)
-    this.#inputBuffer = buffer
-    this.ggml.backend_buffer_clear(buffer, 0)
+  fillCounts(): void {
     for (const [n, tensor] of this.#counts)
       this.ggml.set(
         tensor,
         Int32Array.from({ length: n }, (_, i) => i),
       )
-  }
-
-  get inputBytes(): number {
-    return this.#inputBuffer === undefined ? 0 : Number(this.ggml.backend_buffer_get_size(this.#inputBuffer))
   }
 
   /** @throws HubError invalid_request naming the operations that the backend would leave to the CPU */
@@ -209,7 +203,6 @@ export class Tape {
   }
 
   free(): void {
-    if (this.#inputBuffer !== undefined) this.ggml.backend_buffer_free(this.#inputBuffer)
     this.ggml.free(this.#inputContext)
     this.ggml.free(this.#context)
   }

@@ -1,8 +1,8 @@
 /** The tensors that a model of a family consists of, with their shapes: to check a base, and to start a model from nothing. */
 import { HubError } from '../lib/error.ts'
-import type { GgufTensor } from '../native/ggml.ts'
 import { GGML_TYPE } from '../native/ggml_api.ts'
 import type { Family, Numbers } from './families/family.ts'
+import { dimensions, type GgufTensor } from './gguf_read.ts'
 
 export type Expected = { name: string; shape: [number, number]; optional?: boolean }
 
@@ -49,7 +49,9 @@ export function expectedTensors(family: Family, numbers: Numbers): Expected[] {
 export function checkTensors(family: Family, numbers: Numbers, tensors: readonly GgufTensor[]): void {
   const { architecture } = family
   const expected = new Map(expectedTensors(family, numbers).map(each => [each.name, each]))
-  for (const { name, shape, type } of tensors) {
+  for (const tensor of tensors) {
+    const { name, type } = tensor
+    const shape = dimensions(tensor)
     const known = expected.get(name)
     if (known === undefined) {
       throw new HubError('invalid_request', `this ${architecture} cannot be trained: its tensor ${name} is not known`)

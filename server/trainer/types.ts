@@ -52,6 +52,8 @@ export type Trainable = {
 
 export type TrainerModel = {
   architecture: string
+  /** What it computes on: its name as ggml gives it, and whether that is the CPU. */
+  device: { name: string; isCpu: boolean }
   vocabularySize: number
   contextLength: number
   parameters: Trainable
@@ -65,6 +67,11 @@ export type TrainerModel = {
     pair: { chosen: Row; rejected: Row },
     options: { beta: number; lossScale: number },
   ): Promise<{ loss: number; accuracy: number; margin: number }>
+  /** The same without gradients. */
+  evaluatePreference(
+    pair: { chosen: Row; rejected: Row },
+    beta: number,
+  ): Promise<{ loss: number; accuracy: number; margin: number }>
   /** Clips by global norm, AdamW, clears the accumulators; gives the gradient norm before clipping. Not finite: nothing is changed but the accumulators, which are cleared. */
   step(rate: number, options: OptimizerSettings): Promise<{ gradientNorm: number; finite: boolean }>
   clearGradients(): void
@@ -77,7 +84,7 @@ export type TrainerModel = {
 export type OpenOptions = {
   path: string
   library: Variant
-  /** Device name as ggml gives it, like `CPU`, `Vulkan0` or `CUDA0`; the first GPU of the library, or the CPU, by default. */
+  /** Device name as ggml gives it, like `CPU`, `Vulkan0` or `CUDA0`; by default the first GPU of the library, of the CPU's library the CPU. */
   device?: string
   threads: number
   mode:
@@ -88,6 +95,8 @@ export type OpenOptions = {
   buckets: number[]
   /** Recompute each layer in the backward pass instead of keeping its activations. */
   checkpoint: boolean
+  /** Most tokens that logits will be asked for, which the plan then counts. */
+  logitsTokens?: number
   /** Queries per chunk of attention, and rows per chunk of the head; chosen by size when left out. */
   attentionChunk?: number
   headRows?: number

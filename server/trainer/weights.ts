@@ -1,25 +1,15 @@
 /** The base model's tensors: declared from the GGUF header, allocated on the device, then read piece by piece from the file. */
 import { open, stat } from 'node:fs/promises'
+import { basename } from 'node:path'
 import { HubError } from '../lib/error.ts'
-import type { Backend, Ggml, GgufTensor } from '../native/ggml.ts'
+import type { Backend, Ggml } from '../native/ggml.ts'
 import { GGML_TYPE } from '../native/ggml_api.ts'
 import type { Pointer } from '../native/structs.ts'
+import { brokenBlock } from './finite.ts'
+import { dimensions, type GgufTensor, TRAINED_TYPES } from './gguf_read.ts'
 import type { Value } from './tape.ts'
 
-/** Types that every backend multiplies by and can turn into F32. */
-const TRAINABLE_ON: readonly number[] = [
-  'F32',
-  'F16',
-  'BF16',
-  'Q8_0',
-  'Q4_0',
-  'Q4_1',
-  'Q5_0',
-  'Q5_1',
-  'Q4_K',
-  'Q5_K',
-  'Q6_K',
-].map(name => GGML_TYPE[name as keyof typeof GGML_TYPE])
+/** Bytes read at once, or somewhat less: whole blocks. */
 const PIECE = 16 * 2 ** 20
 
 export type Weights = {
@@ -33,17 +23,19 @@ export function declareWeights(
   ggml: Ggml,
   tensors: readonly GgufTensor[],
 ): { context: Pointer; values: Map<string, Value> } {
-  const odd = tensors.find(tensor => !TRAINABLE_ON.includes(tensor.type))
+  const odd = tensors.find(tensor => !TRAINED_TYPES.has(tensor.type))
   if (odd !== undefined) {
     const type = ggml.type_name(odd.type) ?? odd.type
     throw new HubError(
       'invalid_request',
-      `${odd.name} is of type ${type}, which cannot be trained on; take a base in F32, F16, BF16, Q8_0, Q4_0, Q4_K, Q5_K or Q6_K`,
+      `${odd.name} is of type ${type}, which cannot be trained on; take a base in ${[...TRAINED_TYPES.values()].map(([name]) => name).join(', ')}`,
     )
   }
   const context = ggml.context(tensors.length)
   const values = new Map<string, Value>()
-  for (const { name, type, shape } of tensors) {
+  for (const each of tensors) {
+    const { name, type } = each
+    const shape = dimensions(each)
     const tensor = ggml.new_tensor_4d(context, type, ...shape)
     ggml.set_name(tensor, name)
     values.set(name, { tensor, shape, type, needs: false })
@@ -85,18 +77,33 @@ export async function loadWeights(
   return { values, bytes: buffer === null ? 0 : Number(ggml.backend_buffer_get_size(buffer)), free }
 }
 
-/** Pieces of at most 16 MiB of every tensor, in order; a piece is valid until the next one. */
+/** Pieces of every tensor, in order, checked for values that are not finite; a piece is valid until the next one. */
 async function* readTensors(path: string, tensors: readonly GgufTensor[]) {
   const file = await open(path)
   try {
     const piece = Buffer.allocUnsafe(PIECE)
     for (const tensor of tensors) {
+      const [, blockElements, blockBytes] = TRAINED_TYPES.get(tensor.type)!
+      const most = PIECE - (PIECE % blockBytes)
       for (let at = 0; at < tensor.bytes; ) {
-        const { bytesRead } = await file.read(piece, 0, Math.min(PIECE, tensor.bytes - at), tensor.offset + at)
-        if (bytesRead === 0)
-          throw new HubError('invalid_request', `${path} ends within ${tensor.name}; download it again`)
-        yield { tensor, bytes: piece.subarray(0, bytesRead), at }
-        at += bytesRead
+        const wanted = Math.min(most, tensor.bytes - at)
+        for (let done = 0; done < wanted; ) {
+          const { bytesRead } = await file.read(piece, done, wanted - done, tensor.offset + at + done)
+          if (bytesRead === 0)
+            throw new HubError('invalid_request', `${path} ends within ${tensor.name}; download it again`)
+          done += bytesRead
+        }
+        const bytes = piece.subarray(0, wanted)
+        const broken = brokenBlock(tensor.type, bytes)
+        if (broken !== undefined) {
+          const place = (at / blockBytes + broken) * blockElements
+          throw new HubError(
+            'model_broken',
+            `${basename(path)}: ${tensor.name} holds values that are not finite (from number ${place} on); get the file again`,
+          )
+        }
+        yield { tensor, bytes, at }
+        at += wanted
       }
     }
   } finally {

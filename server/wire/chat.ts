@@ -154,9 +154,7 @@ export const ChatRequest = z.strictObject({
   verbosity: z
     .literal('medium', { error: "The only verbosity is 'medium': local models have no such control." })
     .nullish(),
-  store: z
-    .literal(false, { error: "'store' is not supported here; POST /v1/responses stores its responses." })
-    .nullish(),
+  store: z.boolean().nullish().describe('true = the conversation is kept, and may be used for training'),
   functions: refused("'functions' is deprecated and not supported; use 'tools'."),
   function_call: refused("'function_call' is deprecated and not supported; use 'tool_choice'."),
   audio: refused("'audio' is not supported: the answer is text."),

@@ -66,7 +66,13 @@ export const engineFields = {
     .max(86_400_000)
     .nullish()
     .describe('ends the generation after so long; 0 = no limit'),
-  adapters: z.array(Adapter).max(16).nullish().describe('adapters over the base model'),
+  adapters: z.array(Adapter).max(16).nullish().describe('adapters over the base model, by name'),
+  lora_scale: z
+    .number()
+    .min(-10)
+    .max(10)
+    .nullish()
+    .describe('strength of the adapter that the model is; by default that of its card, else 1'),
   grammar: z.string().min(1).max(1_000_000).nullish().describe('GBNF grammar that the text must follow'),
 }
 export const EngineParams = z.object(engineFields)

@@ -1,10 +1,12 @@
 /** What the WebSocket /v1/events says: one JSON object per message, told apart by `type`. It only speaks; it takes no messages. */
 import * as z from 'zod'
 import { ModelFolder, ModelState } from './model.ts'
+import { JobProgress, TrainingEventOut, TrainingJobOut } from './training.ts'
 
 /** A model in a few words; GET /v1/models/status says more. */
 export const ModelBrief = z.object({
   id: z.string(),
+  parent: z.string().optional().describe('of an adapter: the id of its base'),
   folder: ModelFolder,
   bytes: z.number(),
   state: ModelState,
@@ -35,6 +37,16 @@ export const SystemLoad = z.object({
 })
 export type SystemLoad = z.infer<typeof SystemLoad>
 
+export const TrainingEvent = z.discriminatedUnion('type', [
+  /** A job is new, or its status or stage changed. */
+  z.object({ type: z.literal('training.job'), job: TrainingJobOut }),
+  /** After each step. */
+  z.object({ type: z.literal('training.progress'), id: z.string(), progress: JobProgress }),
+  /** A line of the job's log. */
+  z.object({ type: z.literal('training.message'), id: z.string(), event: TrainingEventOut }),
+])
+export type TrainingEvent = z.infer<typeof TrainingEvent>
+
 export const HubEvent = z.discriminatedUnion('type', [
   /** The first message of every connection. */
   z.object({
@@ -49,6 +61,7 @@ export const HubEvent = z.discriminatedUnion('type', [
   z.object({ type: z.literal('models.changed'), models: z.array(ModelBrief) }),
   /** Every two seconds. */
   z.object({ type: z.literal('system.load'), load: SystemLoad }),
+  ...TrainingEvent.options,
 ])
 export type HubEvent = z.infer<typeof HubEvent>
 

@@ -28,6 +28,8 @@ export const Sidecar = z.looseObject({
   draft_model: z.string().optional(),
   /** Never unloaded to make room. */
   pin: z.boolean().optional(),
+  /** Too small to be of use: whoever lists it says so, and how to get a real model. */
+  toy: z.boolean().optional(),
   context_size: z.int().min(64).optional(),
   gpu_layers: z.int().min(-1).optional(),
   slots: z.int().min(1).max(64).optional(),
@@ -75,6 +77,9 @@ export const ModelFile = z.object({
   /** Absent when broken. */
   facts: GgufFacts.optional(),
   sidecar: Sidecar,
+  /** Of an adapter: the id of the base it stands on, and its own name. Its facts and sidecar are those of the base. */
+  parent: z.string().optional(),
+  adapter: z.string().optional(),
 })
 export type ModelFile = z.infer<typeof ModelFile>
 

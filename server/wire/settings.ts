@@ -71,6 +71,13 @@ export const Settings = z.strictObject({
     .max(525_600)
     .default(0)
     .describe('Minutes without a request after which a model is unloaded; 0 = never.'),
+  idleExitMinutes: z
+    .number()
+    .min(0)
+    .max(525_600)
+    .default(0)
+    .describe('Minutes without use after which the hub ends by itself; 0 = never. Editors that start it set 30.'),
+  maxUploadMiB: z.int().min(1).max(1_048_576).default(8192).describe('Largest file that POST /v1/files takes, in MiB.'),
   allowedOrigins: z
     .array(
       z.string().regex(/^https?:\/\/[^/\s?#@*]+$/, 'an origin looks like http://localhost:3000, with no path'),
@@ -106,6 +113,8 @@ export const APPLIES: { readonly [K in SettingName]: Applies } = {
   poll: 'next_load',
   maxQueue: 'now',
   idleUnloadMinutes: 'now',
+  idleExitMinutes: 'now',
+  maxUploadMiB: 'now',
   allowedOrigins: 'now',
   logLevel: 'now',
 }
@@ -255,6 +264,8 @@ export const SettingsPatch = z.strictObject({
   poll: change(Settings.shape.poll),
   maxQueue: change(Settings.shape.maxQueue),
   idleUnloadMinutes: change(Settings.shape.idleUnloadMinutes),
+  idleExitMinutes: change(Settings.shape.idleExitMinutes),
+  maxUploadMiB: change(Settings.shape.maxUploadMiB),
   allowedOrigins: change(Settings.shape.allowedOrigins),
   logLevel: change(Settings.shape.logLevel),
 })

@@ -17,6 +17,7 @@ export const ModelOut = z.object({
   object: z.literal('model'),
   created: z.int().describe('Unix seconds of the file'),
   owned_by: z.string(),
+  parent: z.string().optional().describe('of an adapter: the id of its base'),
 })
 export type ModelOut = z.infer<typeof ModelOut>
 export const ModelList = z.object({ object: z.literal('list'), data: z.array(ModelOut) })
@@ -31,6 +32,7 @@ export const ModelChecksums = z.object({
 /** A model with what the hub knows of it. Bytes are bytes, times Unix milliseconds. */
 export const ModelStatusOut = z.object({
   id: z.string(),
+  parent: z.string().optional().describe('of an adapter: the id of its base, whose worker it runs in'),
   folder: ModelFolder,
   state: ModelState,
   progress: z.number().optional().describe('0 to 1 while loading'),
@@ -43,6 +45,7 @@ export const ModelStatusOut = z.object({
   description: z.string().optional(),
   specialties: z.array(z.string()).optional(),
   languages: z.array(z.string()).optional(),
+  toy: z.boolean().optional().describe('too small to be of use; there so that a fresh installation has a model'),
   facts: GgufFacts.omit({ chat_template: true }).extend({ chat_template: z.boolean() }).optional(),
   worker: z
     .object({

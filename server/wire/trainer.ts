@@ -125,7 +125,23 @@ export type Parity = {
 
 export type TrainerStats = { rssBytes: number; step: number; state: 'idle' | 'running' | 'paused' | 'ended' }
 
+/** What a job will take, and with which row length and recomputation it fits. */
+export type TrainerPlan =
+  | {
+      fits: true
+      rowTokens: number
+      layerCheckpointing: boolean
+      weightsBytes: number
+      parameterBytes: number
+      computeBytes: number
+      totalBytes: number
+    }
+  /** The least that it could do with. */
+  | { fits: false; needBytes: number; message: string }
+
 export type ToTrainer =
+  /** What the job would take, without doing it; only its base must exist. `shortest`: the longest sample, which a row must hold. */
+  | { type: 'plan'; id: number; job: TrainerJobInput; freeBytes: number; shortest: number }
   | { type: 'start'; job: TrainerJobInput }
   /** Writes a checkpoint and frees the device; `resume` goes on from there. */
   | { type: 'pause' }
@@ -137,9 +153,12 @@ export type ToTrainer =
   | { type: 'exit' }
 
 export type FromTrainer =
+  | { type: 'plan'; id: number; plan: TrainerPlan | { error: ErrorBody } }
   | {
       type: 'started'
       architecture: string
+      /** As ggml names it. */
+      device: string
       trainableParameters: number
       samples: number
       validationSamples: number
@@ -159,6 +178,8 @@ export type FromTrainer =
     }
   | ({ type: 'progress' } & TrainerProgress)
   | { type: 'validation'; step: number; loss: number; best: boolean }
+  /** A validation without a finite loss, which counts as none better. */
+  | { type: 'unvalidated'; step: number; what: string }
   /** A step that was not finite and changed nothing. */
   | { type: 'skipped'; step: number; inRow: number; what: string }
   | { type: 'checkpoint'; step: number; path: string; bytes: number }

@@ -3,6 +3,7 @@
  * The worker is one loaded model. Its text never leaves these messages except through the doors.
  */
 import type { ErrorBody } from '../lib/error.ts'
+import type { Sample } from './sample.ts'
 
 /** Where the model runs. `auto` is resolved by the hub before a worker is asked to load. */
 export type Device = 'cpu' | 'vulkan' | 'cuda' | 'metal'
@@ -149,6 +150,8 @@ export type Generate = {
   cachePrompt: boolean
   /** Adapters over the base, by the names they were loaded under. */
   adapters: { name: string; scale: number }[]
+  /** Scale of the adapter that the model itself is. The hub puts it into `adapters`; a worker never sees it. */
+  ownScale?: number
   /** Ends the generation after so many ms of it, with finish reason `length`. */
   maxGenerateMs?: number
   /** Stops at the end of a line whose indentation is below so many columns (infill). */
@@ -219,8 +222,21 @@ export type Ask =
   | { type: 'detokenize'; tokens: number[] }
   /** The prompt text that the chat template makes. */
   | { type: 'render'; prompt: Extract<Prompt, { type: 'chat' }> }
-  | { type: 'load_adapter'; name: string; path: string }
+  /** Token ids with loss weights, as training takes them; the context of an infill sample is cut to `infillTokens` in all. */
+  | { type: 'encode'; samples: Sample[]; infillTokens?: number }
+  /** `own`: with a context of its own for requests that have this adapter alone at this strength; it costs the KV again. */
+  | { type: 'load_adapter'; name: string; path: string; own?: { scale: number } }
   | { type: 'unload_adapter'; name: string }
+
+/** `weights[i]` is the loss weight of predicting token i from those before; 0 masks it, and the first is always 0. */
+export type EncodedSequence = { tokens: number[]; weights: number[] }
+/**
+ * Of a preference the chosen answer, with the rejected one. `more` holds the turns of a conversation that cannot be learned within
+ * the first sequence, since the model sees another text before them when it is asked for them.
+ */
+export type EncodedSample =
+  | (EncodedSequence & { rejected?: EncodedSequence; more?: EncodedSequence[] })
+  | { error: string }
 
 /** Answers of the unary asks, by ask. */
 export type Answer = {
@@ -229,6 +245,8 @@ export type Answer = {
   tokenize: { tokens: number[]; pieces: string[] }
   detokenize: { text: string }
   render: { text: string; tokens: number }
+  /** One per sample, in order. */
+  encode: { encoded: EncodedSample[] }
   load_adapter: { bytes: number }
   unload_adapter: { [key: string]: never }
 }

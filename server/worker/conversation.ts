@@ -210,7 +210,7 @@ function intoUsers(messages: ChatMessage[], start: string, which: (message: Chat
 }
 
 /** A turn of several calls becomes turns of one call, each followed by its result. */
-function splitCalls(messages: ChatMessage[]): ChatMessage[] {
+export function splitCalls(messages: ChatMessage[]): ChatMessage[] {
   const out: ChatMessage[] = []
   for (let index = 0; index < messages.length; index++) {
     const message = messages[index]!

@@ -41,7 +41,10 @@ export class Embedder {
     const trained = this.#model.native.model_n_ctx_train(this.#model.pointer)
     const tokens = Math.min(this.#options.contextTokens, trained > 0 ? trained : MOST_TOKENS, MOST_TOKENS)
     const purpose = { embeddings: true as const, slots: SEQUENCES, tokens, pooling: this.#pooling() }
-    this.#context ??= createContext(this.#model, this.#options, purpose, this.#pool, this.#turns).catch(thrown => {
+    // In turn with the loading of adapters, which a new context counts.
+    this.#context ??= this.#turns(() =>
+      createContext(this.#model, this.#options, purpose, this.#pool, this.#turns),
+    ).catch(thrown => {
       this.#context = undefined
       throw thrown
     })

@@ -70,6 +70,7 @@ export class Engine {
   #msPerPromptToken: number | undefined
   #adapterKey = ''
   #adapterSteps = 0
+  #forgotten: { id: number; free(): void }[] = []
   decodedTokens = 0
   decodeSteps = 0
 
@@ -150,6 +151,12 @@ export class Engine {
     if (run !== undefined) run.cancelled = true
   }
 
+  /** Ends the use of an adapter, once no request has it any more, and then calls `free` between two decodes. */
+  forgetAdapter(id: number, free: () => void): void {
+    this.#forgotten.push({ id, free })
+    this.#wake()
+  }
+
   close(): void {
     this.#closed = true
     clearTimeout(this.#rest)
@@ -166,6 +173,7 @@ export class Engine {
     try {
       while (!this.#closed) {
         this.#sweep()
+        this.#forget()
         this.#admit()
         const rows = this.#fill()
         if (rows.length === 0) break
@@ -214,6 +222,21 @@ export class Engine {
       if (slot.sequence?.run.cancelled === true) this.#vacate(slot).sampler.free()
     }
     for (const [id, run] of this.#runs) if (run.cancelled) this.#runs.delete(id)
+  }
+
+  #forget(): void {
+    this.#forgotten = this.#forgotten.filter(({ id, free }) => {
+      if ([...this.#runs.values()].some(run => run.adapters.some(adapter => adapter.id === id))) return true
+      const isGone = (key: string) => key.split('+').some(part => part.startsWith(`${id}@`))
+      for (const slot of this.#slots) if (isGone(slot.adapterKey)) this.#clear(slot)
+      this.#promptCache.forget(isGone)
+      if (isGone(this.#adapterKey)) {
+        this.#model.native.set_adapters_lora(this.#context.pointer, [], 0, [])
+        this.#adapterKey = ''
+      }
+      free()
+      return false
+    })
   }
 
   #admit(): void {

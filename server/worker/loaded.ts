@@ -1,10 +1,12 @@
 /** A loaded model with everything that answers for it: engine, template, adapters, embeddings. */
 import { HubError } from '../lib/error.ts'
-import { type Native, runAsync, type Threadpool } from '../native/llama.ts'
-import { DEVICE_TYPE, type Pointer } from '../native/structs.ts'
+import type { Native, Threadpool } from '../native/llama.ts'
+import { DEVICE_TYPE } from '../native/structs.ts'
 import type { Answer, Ask, Generate, GenerateEvent, LoadOptions, ModelInfo, WorkerStats } from '../wire/worker.ts'
-import { type Context, createContext, createTurns } from './context.ts'
+import { Adapters } from './adapters.ts'
+import { type Context, createContext, createTurns, type Turns } from './context.ts'
 import { Embedder } from './embed.ts'
+import { encodeSample, tokenizeChat } from './encode.ts'
 import { Engine } from './engine.ts'
 import { jsonObjectGrammar, schemaToGrammar } from './grammar.ts'
 import { infillPrompt } from './infill.ts'
@@ -15,7 +17,6 @@ import { type ChatTemplate, createTemplate } from './template.ts'
 import { plainParser } from './text.ts'
 
 type Listeners = { progress(fraction: number): void; events(events: GenerateEvent[]): void }
-type Adapter = { pointer: Pointer; path: string }
 
 /** Architectures that encode only: they embed and never generate. */
 const ENCODERS = new Set([
@@ -31,20 +32,29 @@ const ENCODERS = new Set([
   'gemma-embedding',
 ])
 
+/** How long samples are encoded before the event loop has its turn. */
+const ENCODE_TURN_MS = 5
+
 export class Loaded {
   readonly info: ModelInfo
   readonly #model: Model
   readonly #context: Context
-  readonly #engine: Engine
   readonly #embedder: Embedder
-  readonly #adapters = new Map<string, Adapter>()
+  readonly #adapters: Adapters
   /** Control token id by text, filled as formats ask for them. */
   readonly #controlTokens = new Map<string, number>()
   #template: ChatTemplate | undefined
   readonly #templateSource: string | undefined
 
   private constructor(
-    parts: { model: Model; context: Context; pool: Threadpool; embedder: Embedder; template: ChatTemplate | undefined },
+    parts: {
+      model: Model
+      context: Context
+      pool: Threadpool
+      turns: Turns
+      embedder: Embedder
+      template: ChatTemplate | undefined
+    },
     options: LoadOptions,
     info: ModelInfo,
     listeners: Listeners,
@@ -55,11 +65,27 @@ export class Loaded {
     this.#template = parts.template
     this.#templateSource = options.chatTemplate ?? parts.model.chatTemplate()
     this.info = info
-    this.#engine = new Engine(parts.model, parts.context, {
-      slots: options.slots,
-      promptCacheBytes: options.promptCacheBytes,
-      putIdleAside: options.device === 'cpu',
-      emit: listeners.events,
+    const { model, pool, turns } = parts
+    const engineOver = (context: Context): Engine =>
+      new Engine(model, context, {
+        slots: options.slots,
+        promptCacheBytes: options.promptCacheBytes,
+        putIdleAside: options.device === 'cpu',
+        emit: listeners.events,
+      })
+    this.#adapters = new Adapters({
+      model,
+      shared: engineOver(parts.context),
+      turns,
+      async createOwn() {
+        const context = await createContext(model, options, { embeddings: false, slots: options.slots }, pool, turns)
+        const engine = engineOver(context)
+        const free = () => {
+          engine.close()
+          context.free()
+        }
+        return { engine, free }
+      },
     })
   }
 
@@ -105,7 +131,7 @@ export class Loaded {
       llamaVersion: native.version(),
     }
     const embedder = new Embedder(model, options, pool, turns)
-    return new Loaded({ model, context, pool, embedder, template: parsed }, options, info, listeners)
+    return new Loaded({ model, context, pool, turns, embedder, template: parsed }, options, info, listeners)
   }
 
   /** @throws HubError as the prompt, its format and its parameters are refused; everything later is an event */
@@ -118,11 +144,12 @@ export class Loaded {
       )
     }
     for (const [token] of request.sampling.logitBias ?? []) this.#model.checkTokens([token], 'logit_bias')
-    this.#engine.submit({ id, request, ...this.#prepare(request), adapters: this.#resolveAdapters(request) })
+    const { engine, adapters } = this.#adapters.resolve(request)
+    engine.submit({ id, request, ...this.#prepare(request), adapters })
   }
 
   cancel(id: number): void {
-    this.#engine.cancel(id)
+    for (const engine of this.#adapters.engines) engine.cancel(id)
   }
 
   #prepare(request: Generate): Omit<Job, 'id' | 'request' | 'adapters'> {
@@ -132,7 +159,7 @@ export class Loaded {
       case 'chat': {
         const rendered = this.#chatTemplate().render({ prompt, format: request.format, now: new Date() })
         return {
-          prompt: this.#tokenizeChat(rendered.text),
+          prompt: tokenizeChat(this.#model, rendered.text),
           stops: [...request.stop, ...rendered.stops],
           preserved: new Set(rendered.preserved.flatMap(text => this.#controlToken(text) ?? [])),
           grammar: rendered.grammar,
@@ -164,12 +191,6 @@ export class Loaded {
     return tokens.length === 0 && this.#model.bos >= 0 ? [this.#model.bos] : tokens
   }
 
-  #tokenizeChat(text: string): number[] {
-    // Most templates write the BOS token themselves; a second one harms the answer.
-    const bos = this.#model.bos >= 0 ? this.#model.piece(this.#model.bos, true).toString('utf8') : ''
-    return [...this.#model.tokenize(text, bos === '' || !text.startsWith(bos), true)]
-  }
-
   #chatTemplate(): ChatTemplate {
     if (this.#template === undefined) this.#template = parseTemplate(this.#model, this.#templateSource)
     return this.#template
@@ -182,19 +203,6 @@ export class Loaded {
     if (tokens.length !== 1) return undefined
     this.#controlTokens.set(text, tokens[0]!)
     return tokens[0]
-  }
-
-  #resolveAdapters(request: Generate): { pointer: Pointer; scale: number }[] {
-    return request.adapters.map(({ name, scale }) => {
-      const adapter = this.#adapters.get(name)
-      if (adapter === undefined) {
-        const known = [...this.#adapters.keys()].join(', ') || 'none'
-        throw new HubError('invalid_request', `no adapter "${name}" is loaded beside this model (loaded: ${known})`, {
-          param: 'adapters',
-        })
-      }
-      return { pointer: adapter.pointer, scale }
-    })
   }
 
   async answer(ask: Exclude<Ask, { type: 'generate' }>, signal: AbortSignal): Promise<Answer[keyof Answer]> {
@@ -210,42 +218,49 @@ export class Loaded {
         return { text: this.#model.detokenize(ask.tokens) }
       case 'render': {
         const { text } = this.#chatTemplate().render({ prompt: ask.prompt, format: { type: 'text' }, now: new Date() })
-        return { text, tokens: this.#tokenizeChat(text).length }
+        return { text, tokens: tokenizeChat(this.#model, text).length }
       }
+      case 'encode':
+        return { encoded: await this.#encode(ask, signal) }
       case 'load_adapter':
-        return this.#loadAdapter(ask.name, ask.path)
+        return this.#adapters.load(ask)
       case 'unload_adapter':
-        if (!this.#adapters.has(ask.name)) throw new HubError('not_found', `no adapter "${ask.name}" is loaded`)
-        // Its memory goes with the model: a running batch may still use it.
-        this.#adapters.delete(ask.name)
-        return {}
+        return this.#adapters.unload(ask.name)
     }
   }
 
-  async #loadAdapter(name: string, path: string): Promise<Answer['load_adapter']> {
-    const before = process.memoryUsage.rss()
-    const said: string[] = []
-    const { native } = this.#model
-    native.listen(line => said.push(line))
-    try {
-      const pointer = await runAsync(native.adapter_lora_init, this.#model.pointer, path)
-      if (pointer === null)
-        throw new HubError(
-          'invalid_request',
-          `the adapter does not fit this model: ${said.at(-1) ?? 'no reason given'}`,
-        )
-      this.#adapters.set(name, { pointer, path })
-      return { bytes: Math.max(0, process.memoryUsage.rss() - before) }
-    } finally {
-      native.silence()
+  async #encode(ask: Extract<Ask, { type: 'encode' }>, signal: AbortSignal): Promise<Answer['encode']['encoded']> {
+    const { samples, infillTokens } = ask
+    const encoder = {
+      model: this.#model,
+      template: () => this.#chatTemplate(),
+      now: new Date(),
+      ...(infillTokens !== undefined && { infillTokens }),
     }
+    const encoded: Answer['encode']['encoded'] = []
+    let turnMs = performance.now()
+    for (const sample of samples) {
+      encoded.push(encodeSample(encoder, sample))
+      if (performance.now() - turnMs < ENCODE_TURN_MS) continue
+      // Generations of this model go on between samples.
+      await new Promise(resolve => setImmediate(resolve))
+      if (signal.aborted) throw new HubError('cancelled', 'the request was cancelled')
+      turnMs = performance.now()
+    }
+    return encoded
   }
 
   stats(): WorkerStats {
+    const { engines } = this.#adapters
+    const sum = (count: (engine: Engine) => number): number => engines.reduce((all, engine) => all + count(engine), 0)
     return {
-      ...this.#engine.stats,
-      decodedTokens: this.#engine.decodedTokens,
-      decodeSteps: this.#engine.decodeSteps,
+      busy: sum(({ stats }) => stats.busy),
+      queued: sum(({ stats }) => stats.queued),
+      kvUsedTokens: sum(({ stats }) => stats.kvUsedTokens),
+      kvTotalTokens: sum(({ stats }) => stats.kvTotalTokens),
+      promptCacheBytes: sum(({ stats }) => stats.promptCacheBytes),
+      decodedTokens: sum(({ decodedTokens }) => decodedTokens),
+      decodeSteps: sum(({ decodeSteps }) => decodeSteps),
       rssBytes: process.memoryUsage.rss(),
     }
   }

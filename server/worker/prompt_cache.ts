@@ -75,6 +75,11 @@ export class PromptCache {
     return read === 0 ? undefined : entry.tokens
   }
 
+  /** Drops what was computed with adapters of which one is no more. */
+  forget(isGone: (adapterKey: string) => boolean): void {
+    for (const entry of [...this.#entries]) if (isGone(entry.adapterKey)) this.#drop(entry)
+  }
+
   #best(prompt: readonly number[], adapterKey: string, canCut: boolean): Entry | undefined {
     let best: Entry | undefined
     let length = LEAST_TOKENS - 1

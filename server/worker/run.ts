@@ -17,7 +17,8 @@ export type Job = {
   createParser(): Parser
   /** Control tokens whose text the parser wants to see. */
   preserved: ReadonlySet<number>
-  adapters: { pointer: Pointer; scale: number }[]
+  /** `id` is never given twice: an address may be, once what lay there was freed. */
+  adapters: { id: number; pointer: Pointer; scale: number }[]
   infill: boolean
 }
 
@@ -51,7 +52,7 @@ export type Sequence = {
 export function createRun(job: Job, now: number): Run {
   return {
     ...job,
-    adapterKey: job.adapters.map(({ pointer, scale }) => `${pointer}@${scale}`).join('+'),
+    adapterKey: keyOf(job.adapters),
     sequences: [],
     receivedMs: now,
     usage: { promptTokens: job.prompt.length, cachedTokens: 0, completionTokens: 0, reasoningTokens: 0 },
@@ -60,6 +61,14 @@ export function createRun(job: Job, now: number): Run {
     promptLogprobs: job.request.echo === true && job.request.topLogprobs !== undefined ? [null] : undefined,
     cancelled: false,
   }
+}
+
+/** Tells sets of adapters apart; empty for the base alone. The order in which they were named makes no difference. */
+function keyOf(adapters: Job['adapters']): string {
+  return adapters
+    .map(({ id, scale }) => `${id}@${scale}`)
+    .sort()
+    .join('+')
 }
 
 /** @throws HubError invalid_request when the grammar does not parse */

@@ -38,6 +38,12 @@ export type ChatTemplate = {
    * the template knows no such variable or reasoning effort
    */
   render(input: RenderInput): Rendered
+  /** Texts around the model's reasoning. */
+  reasoning: { open: string; close: string }
+  /** Texts that end an answer, beside the model's end-of-generation tokens. */
+  stops: string[]
+  /** The text of the messages alone, without grammar and parser; `open` begins the assistant's answer behind them, as `render` does. */
+  transcript(prompt: ChatPrompt, now: Date, open: boolean): string
 }
 
 /** For models without a template: ChatML, which many base models have seen. */
@@ -88,6 +94,12 @@ export function createTemplate(source: string | undefined, tokens: { bos: string
   return {
     formatName: format.name,
     render: input => render(parts, usable, format, input),
+    reasoning: format.reasoning,
+    stops: format.stops,
+    transcript(prompt, now, open) {
+      const { messages, write } = writer(parts, usable, format, { prompt, now })
+      return write(messages, open)
+    },
   }
 }
 
@@ -140,13 +152,19 @@ function openedBy(prompt: string, format: ChatFormat): boolean {
   return prompt.trimEnd().endsWith(format.reasoning.open)
 }
 
-function render(parts: Parts, capabilities: Capabilities, format: ChatFormat, input: RenderInput): Rendered {
-  const { prompt, now } = input
+type Write = (messages: TemplateMessage[], open: boolean) => string
+
+/** The messages as the template takes them, and the template with its variables and tools. */
+function writer(
+  parts: Parts,
+  capabilities: Capabilities,
+  format: ChatFormat,
+  { prompt, now }: Pick<RenderInput, 'prompt' | 'now'>,
+): { messages: TemplateMessage[]; write: Write } {
   const tools = prompt.toolChoice === 'none' ? [] : prompt.tools
-  const callable = callableTools(prompt, tools)
   const variables = { ...checkVariables(prompt, parts.source), ...effort(prompt, parts.source, format) }
   const shown = capabilities.tools && tools.length > 0
-  const write = (messages: TemplateMessage[], open: boolean): string => {
+  const write: Write = (messages, open) => {
     const given = {
       ...variables,
       messages,
@@ -161,7 +179,13 @@ function render(parts: Parts, capabilities: Capabilities, format: ChatFormat, in
       throw new HubError('invalid_request', `${who}: ${reason}`, { param: 'messages', cause: error })
     }
   }
-  const messages = fitMessages(prompt.messages, shown ? [] : tools, capabilities, format)
+  return { messages: fitMessages(prompt.messages, shown ? [] : tools, capabilities, format), write }
+}
+
+function render(parts: Parts, capabilities: Capabilities, format: ChatFormat, input: RenderInput): Rendered {
+  const { prompt } = input
+  const callable = callableTools(prompt, prompt.toolChoice === 'none' ? [] : prompt.tools)
+  const { messages, write } = writer(parts, capabilities, format, input)
   const text = prompt.continueLast === true ? continued(prompt, messages, write) : write(messages, true)
 
   const opened = openedBy(text, format)
@@ -242,11 +266,7 @@ function effort(prompt: ChatPrompt, source: string, format: ChatFormat): { [name
 }
 
 /** The prompt up to the end of the last message's content, without what closes that message. */
-function continued(
-  prompt: ChatPrompt,
-  messages: TemplateMessage[],
-  write: (messages: TemplateMessage[], open: boolean) => string,
-): string {
+function continued(prompt: ChatPrompt, messages: TemplateMessage[], write: Write): string {
   const last = prompt.messages.at(-1)
   if (last?.role !== 'assistant' || (last.toolCalls?.length ?? 0) > 0) {
     throw new HubError('invalid_request', 'Only an assistant message without tool calls can be continued.', {

@@ -5,6 +5,7 @@ import { GGML_TYPE } from '../../server/native/ggml_api.ts'
 import { planMemory } from '../../server/trainer/memory.ts'
 import { openModel } from '../../server/trainer/model.ts'
 import type { OptimizerSettings, Row, TrainerModel } from '../../server/trainer/types.ts'
+import { LoraTarget } from '../../server/wire/trainer.ts'
 import { formatNumber, median } from './statistics.ts'
 import { autodiffStep } from './train_autodiff.ts'
 import { type Measured, type Product, prepare, stepProducts } from './train_ceiling.ts'
@@ -15,10 +16,9 @@ export type TrainBench = { library: Variant; device: string | undefined; rounds:
 export type TrainFigures = { [name: string]: number | string | { [length: string]: number } }
 
 const RANK = 16
-const TARGETS = ['attn_q', 'attn_k', 'attn_v', 'attn_output', 'ffn_gate', 'ffn_up', 'ffn_down']
 const LORA = {
   type: 'lora',
-  lora: { rank: RANK, alpha: 2 * RANK, rsLora: false, targets: TARGETS, dropout: 0 },
+  lora: { rank: RANK, alpha: 2 * RANK, rsLora: false, targets: LoraTarget.options, dropout: 0 },
 } as const
 const ADAMW: OptimizerSettings = {
   beta1: 0.9,

@@ -3,6 +3,8 @@ import { closeSync, openSync, readSync } from 'node:fs'
 import { type Backend, emitter, type Ggml } from '../../server/native/ggml.ts'
 import { GGML_TYPE, type RopeParameters } from '../../server/native/ggml_api.ts'
 import type { Pointer } from '../../server/native/structs.ts'
+import { readHeader } from '../../server/trainer/base.ts'
+import { dimensions } from '../../server/trainer/gguf_read.ts'
 import { projections, type TrainShape } from './train_model.ts'
 
 const { F32, I32 } = GGML_TYPE
@@ -30,10 +32,11 @@ export function autodiffStep(
     return buffer
   }
 
-  const { tensors } = ggml.readHeader(path)
+  const { tensors } = readHeader(path)
   const weightContext = ggml.context(tensors.length)
   const weights = new Map<string, Pointer>()
-  for (const { name, type, shape } of tensors) weights.set(name, ggml.new_tensor_4d(weightContext, type, ...shape))
+  for (const tensor of tensors)
+    weights.set(tensor.name, ggml.new_tensor_4d(weightContext, tensor.type, ...dimensions(tensor)))
   allocate(weightContext)
   const file = openSync(path, 'r')
   for (const { name, bytes, offset } of tensors) {

@@ -1,6 +1,7 @@
 /** Headers of real model sizes, for plans that need no weights. */
-import type { GgufMetadata, GgufTensor } from '../../server/native/ggml.ts'
 import { GGML_TYPE } from '../../server/native/ggml_api.ts'
+import type { Header } from '../../server/trainer/base.ts'
+import type { GgufMetadata, GgufTensor } from '../../server/trainer/gguf_read.ts'
 import { projections, type TrainShape } from './train_model.ts'
 
 /** Llama 3.1 8B. */
@@ -24,14 +25,14 @@ export const FOURTEEN_BILLION: TrainShape = {
 }
 
 /** What a GGUF of a llama in Q4_K_M says: Q6_K for the output and, in half of the layers, for attn_v and ffn_down; Q4_K else, norms in F32. */
-export function modelHeader(shape: TrainShape): { metadata: GgufMetadata; tensors: GgufTensor[] } {
+export function modelHeader(shape: TrainShape): Header {
   const { width, feedForward, heads, kvHeads, layers, vocabulary } = shape
   const { F32, Q4_K, Q6_K } = GGML_TYPE
   const tensors: GgufTensor[] = []
   const add = (name: string, type: number, n0: number, n1 = 1): void => {
     const [block, bytes] = type === Q4_K ? [256, 144] : type === Q6_K ? [256, 210] : [1, 4]
     const offset = tensors.reduce((end, tensor) => Math.max(end, tensor.offset + tensor.bytes), 0)
-    tensors.push({ name, type, shape: [n0, n1, 1, 1], offset, bytes: ((n0 * n1) / block) * bytes })
+    tensors.push({ name, type, shape: [n0, n1], offset, bytes: ((n0 * n1) / block) * bytes })
   }
   add('token_embd.weight', Q4_K, width, vocabulary)
   add('output.weight', Q6_K, width, vocabulary)

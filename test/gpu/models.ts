@@ -16,10 +16,9 @@ for (const type of QUANTISED) {
   const path = join(folder, `${type}.gguf`)
   writeFamilyModel(path, { architecture: 'llama', types: [type] })
   const tensors = []
-  for (const tensor of ggml.readHeader(path).tensors) {
+  for (const tensor of readGguf(path).tensors) {
     const values = await readAsF32(ggml, path, tensor)
-    const [n0, n1] = tensor.shape
-    tensors.push(floatTensor(tensor.name, n1 === 1 ? [n0] : [n0, n1], 'F32', () => values))
+    tensors.push(floatTensor(tensor.name, tensor.shape, 'F32', () => values))
   }
   writeGguf(join(folder, `${type}-exact.gguf`), readGguf(path).metadata, tensors)
 }

@@ -21,6 +21,8 @@ export type FamilyModel = {
   seed?: number
   /** The name in the file, where the same tensors shall be read as another architecture. */
   writtenAs?: string
+  /** Rotary scaling: `none`, `linear` or `yarn`, by that factor, from a context of that many tokens. */
+  scaling?: { type: string; factor: number; originalContext?: number; attentionFactor?: number }
 }
 
 let vocabulary: Gguf | undefined
@@ -37,7 +39,7 @@ function readVocabulary(): Gguf {
 
 /** Two layers; K types need rows of 256. A window is 12 tokens. */
 export function writeFamilyModel(path: string, model: FamilyModel): void {
-  const { architecture, types = ['F32'], seed = 1, writtenAs = architecture } = model
+  const { architecture, types = ['F32'], seed = 1, writtenAs = architecture, scaling } = model
   const family = FAMILIES.find(each => each.architecture === architecture)
   if (family === undefined) throw new Error(`no family ${architecture}`)
   const wide = types.some(type => type.endsWith('_K'))
@@ -98,9 +100,23 @@ export function writeFamilyModel(path: string, model: FamilyModel): void {
         data: () => [bytes],
       }
     })
+  const scaled: [string, Uint8Array][] =
+    scaling === undefined
+      ? []
+      : [
+          [`${writtenAs}.rope.scaling.type`, stringValue(scaling.type)],
+          [`${writtenAs}.rope.scaling.factor`, f32Value(scaling.factor)],
+          ...(scaling.originalContext === undefined
+            ? []
+            : [[`${writtenAs}.rope.scaling.original_context_length`, u32Value(scaling.originalContext)] as const]),
+          ...(scaling.attentionFactor === undefined
+            ? []
+            : [[`${writtenAs}.rope.scaling.attn_factor`, f32Value(scaling.attentionFactor)] as const]),
+        ].map(([key, value]): [string, Uint8Array] => [key as string, value as Uint8Array])
   const metadata: [string, Uint8Array][] = [
     ['general.architecture', stringValue(writtenAs)],
     ...[...vocabulary.metadata].filter(([key]) => key.startsWith('tokenizer.')),
+    ...scaled,
     ...Object.entries(sizes).map(([key, value]): [string, Uint8Array] => [`${writtenAs}.${key}`, u32Value(value)]),
     ...Object.entries(reals).map(([key, value]): [string, Uint8Array] => [`${writtenAs}.${key}`, f32Value(value)]),
   ]

@@ -41,6 +41,7 @@ export async function testHub(
     version: '0.0.0-test',
     startedAt: 1_700_000_000_000,
     systemStatus: async () => fakeSystem,
+    storeChat: () => {},
     ...options.deps,
   }
   const server = createServer({

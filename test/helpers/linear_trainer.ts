@@ -10,10 +10,14 @@ export type LinearOptions = {
   seed: number
   /** Called before each accumulation, counted from 1; may throw, and `nan` spoils the loss and the gradient. */
   onAccumulate?: (count: number) => 'nan' | undefined
+  /** Called before each evaluation, counted from 1; `nan` spoils the loss. */
+  onEvaluate?: (count: number) => 'nan' | undefined
   onFree?: () => void
+  /** It says that it computes on a GPU. */
+  onGpu?: boolean
 }
 
-export type LinearModel = TrainerModel & { accumulations: number; freed: boolean }
+export type LinearModel = TrainerModel & { accumulations: number; evaluations: number; freed: boolean }
 
 export function linearModel(options: LinearOptions): LinearModel {
   const { vocabularySize: size } = options
@@ -61,11 +65,13 @@ export function linearModel(options: LinearOptions): LinearModel {
   }
   const model: LinearModel = {
     architecture: 'llama',
+    device: options.onGpu ? { name: 'Vulkan0', isCpu: false } : { name: 'CPU', isCpu: true },
     vocabularySize: size,
     contextLength: options.contextLength,
     parameters,
     trainableCount: size * size,
     accumulations: 0,
+    evaluations: 0,
     freed: false,
     async accumulate(row, lossScale) {
       model.accumulations++
@@ -75,7 +81,15 @@ export function linearModel(options: LinearOptions): LinearModel {
       return spoiled ? Number.NaN : loss
     },
     async evaluate(row) {
+      model.evaluations++
+      const spoiled = options.onEvaluate?.(model.evaluations) === 'nan'
+      if (spoiled) return { loss: Number.NaN, weight: 1 }
       return { loss: pass(row, undefined), weight: row.weights.reduce((sum, weight) => sum + weight, 0) }
+    },
+    async evaluatePreference({ chosen, rejected }) {
+      model.evaluations++
+      const margin = pass(rejected, undefined) - pass(chosen, undefined)
+      return { loss: Math.log1p(Math.exp(-margin)), accuracy: margin > 0 ? 1 : 0, margin }
     },
     async accumulatePreference({ chosen, rejected }, { lossScale }) {
       model.accumulations++

@@ -1,10 +1,10 @@
-/** Child program: logits of every position of one sequence through libllama with an F32 KV cache. Arguments: model, tokens as JSON; logits go to stdout as float32. */
+/** Child program: logits of every position of one sequence through libllama with an F32 KV cache. Arguments: model, tokens as JSON, and an adapter with its scale; logits go to stdout as float32. */
 import { writeSync } from 'node:fs'
 import { loadNative } from '../../server/native/llama.ts'
 import { FLASH_ATTENTION, KV_TYPE, LOAD_MODE } from '../../server/native/structs.ts'
 import { Batch } from '../../server/worker/batch.ts'
 
-const [path, json] = process.argv.slice(2)
+const [path, json, adapter, scale] = process.argv.slice(2)
 const tokens = JSON.parse(json!) as number[]
 const native = loadNative('cpu')
 const model = native.model_load_from_file(path!, {
@@ -28,6 +28,11 @@ const context = native.init_from_model(model, {
   flash_attn_type: FLASH_ATTENTION.off,
 })
 if (context === null) throw new Error('libllama makes no context')
+if (adapter !== undefined) {
+  const loaded = native.adapter_lora_init(model, adapter)
+  if (loaded === null) throw new Error(`libllama cannot load ${adapter}`)
+  native.set_adapters_lora(context, [loaded], 1, [Number(scale)])
+}
 const batch = new Batch(native, 256)
 tokens.forEach((token, i) => {
   batch.add(token, i, 0, true)

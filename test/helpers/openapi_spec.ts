@@ -39,11 +39,17 @@ function load(): Ajv2020 {
   return loaded
 }
 
-/** OpenAPI 3.0's `nullable` is not JSON Schema; the document still uses it in places. */
+/** OpenAPI 3.0's `nullable` and boolean limits are not JSON Schema; the document still uses them in places. */
 function relax(node: unknown): void {
   if (typeof node !== 'object' || node === null) return
   for (const child of Object.values(node)) relax(child)
   const schema = node as { [key: string]: unknown }
+  for (const [limit, exclusive] of [
+    ['minimum', 'exclusiveMinimum'],
+    ['maximum', 'exclusiveMaximum'],
+  ] as const) {
+    if (schema[exclusive] === true) schema[exclusive] = schema[limit]
+  }
   if (schema.nullable !== true) return
   const { nullable: _, ...rest } = schema
   for (const key of Object.keys(schema)) delete schema[key]

@@ -1,6 +1,6 @@
 /** Opens tiny models for the trainer's tests: on the CPU, one thread, every projection adapted. */
-import { TARGETS } from '../../server/trainer/lora.ts'
 import type { OpenOptions, OptimizerSettings, TrainerModel } from '../../server/trainer/types.ts'
+import { LoraTarget } from '../../server/wire/trainer.ts'
 
 export function openOptions(path: string, changes: Partial<OpenOptions> = {}): OpenOptions {
   return {
@@ -8,7 +8,7 @@ export function openOptions(path: string, changes: Partial<OpenOptions> = {}): O
     library: 'cpu',
     device: 'CPU',
     threads: 1,
-    mode: { type: 'lora', lora: { rank: 4, alpha: 8, rsLora: false, targets: [...TARGETS], dropout: 0 } },
+    mode: { type: 'lora', lora: { rank: 4, alpha: 8, rsLora: false, targets: LoraTarget.options, dropout: 0 } },
     seed: 1,
     buckets: [64],
     checkpoint: true,

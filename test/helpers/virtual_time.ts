@@ -38,6 +38,30 @@ export class VirtualTime {
   }
 }
 
+/** Lets time pass in small steps until the condition holds. @throws when it does not within a thousand of them */
+export async function until(time: VirtualTime, condition: () => boolean, stepMs = 20): Promise<void> {
+  for (let step = 0; step < 1000; step++) {
+    if (condition()) return
+    await time.advance(stepMs)
+  }
+  throw new Error('What was waited for did not happen.')
+}
+
+/** Lets time pass until a promise is settled, and gives its value. */
+export async function settled<T>(time: VirtualTime, promise: Promise<T>): Promise<T> {
+  let isSettled = false
+  promise.then(
+    () => {
+      isSettled = true
+    },
+    () => {
+      isSettled = true
+    },
+  )
+  await until(time, () => isSettled)
+  return promise
+}
+
 /** Lets everything run that waits for no timer. */
 function settle(): Promise<void> {
   return new Promise(resolve => setImmediate(resolve))

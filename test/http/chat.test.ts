@@ -422,7 +422,6 @@ test('what is wrong is refused with 400 and its name', async context => {
     [{ adapters: [{ name: 'x', weight: 1 }] }, 'adapters.0.weight'],
     [{ functions: [] }, 'functions', /tools/],
     [{ function_call: 'auto' }, 'function_call', /tool_choice/],
-    [{ store: true }, 'store', /v1\/responses/],
     [{ service_tier: 'flex' }, 'service_tier'],
     [{ modalities: ['text', 'audio'] }, 'modalities.1'],
     [{ verbosity: 'high' }, 'verbosity'],

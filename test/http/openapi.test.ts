@@ -14,6 +14,7 @@ const routes = coreRoutes({
   version: '1.2.3',
   startedAt: 0,
   systemStatus: async () => fakeSystem,
+  storeChat: () => {},
 })
 type Operation = {
   operationId: string

@@ -16,7 +16,7 @@ import {
 } from '../../server/trainer/adapter.ts'
 import { readGguf, scalar, tensorChunks } from '../../server/trainer/gguf_read.ts'
 import { fromHalf, toHalf } from '../../server/trainer/gguf_write.ts'
-import { makeModel, modelParts, TINY, writeGguf } from '../helpers/gguf_file.ts'
+import { makeModel, modelParts, type Tensor, TINY, writeGguf } from '../helpers/gguf_file.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'trainer-adapter-'))
 after(() => rmSync(folder, { recursive: true, force: true }))
@@ -122,7 +122,7 @@ test('a whole model keeps the metadata and the untrained tensors of its base', (
     assert.deepEqual(now.shape, tensor.shape)
     if (!values.has(tensor.name)) assert.deepEqual(bytes(written, tensor.name), bytes(before, tensor.name))
   }
-  assert.deepEqual(new Set(new Uint16Array(bytes(written, name).buffer.slice(0, 16384))), new Set([toHalf(0.25)]))
+  assert.deepEqual(new Set(new Uint16Array(Uint8Array.from(bytes(written, name)).buffer)), new Set([toHalf(0.25)]))
   // A vector stays F32.
   assert.equal(bytes(written, norm).readFloatLE(0), 2)
   assert.equal(bytes(written, norm).length, 256)
@@ -165,4 +165,24 @@ test('a GGUF that is cut or spoiled anywhere is refused in words', () => {
     }),
     { seed: 5, numRuns: 200 },
   )
+})
+
+test('a header that no library could take is refused in words', () => {
+  const path = join(folder, 'header.gguf')
+  const write = (change: (tensor: Tensor) => void) => {
+    const { metadata, tensors } = modelParts({ ...TINY, embedding: 8, feedForward: 8, layers: 1 })
+    change(tensors[1]!)
+    writeGguf(path, metadata, tensors)
+    return () => readGguf(path)
+  }
+  const rename = (tensor: Tensor) => {
+    tensor.name = 'token_embd.weight'
+  }
+  const reshape = (shape: number[]) => (tensor: Tensor) => {
+    tensor.shape = shape
+    tensor.data = [new Uint8Array(4 * shape.reduce((product, n) => product * n, 1))]
+  }
+  assert.throws(write(rename), refused(/header.gguf has two tensors token_embd.weight/))
+  assert.throws(write(reshape([2, 2, 2, 1, 1])), refused(/of shape 2 x 2 x 2 x 1 x 1/))
+  assert.throws(write(reshape([0])), refused(/of shape 0/))
 })

@@ -127,6 +127,33 @@ test('data that does not fit the model or the rows is refused by sample', () => 
   )
 })
 
+test('data of another vocabulary is refused, before its ids are looked at', () => {
+  const good = file(sequence([1, 2]))
+  const foreign = { ...file(sequence([1, 20])), vocabularySize: 32 }
+  const words = refused(
+    /file was made with a vocabulary of 32, and the base model has 10 tokens; tokenize the data with/,
+  )
+  assert.throws(() => makeDataSet({ tokens: foreign }, options), words)
+  assert.throws(() => makeDataSet({ tokens: good, validation: foreign }, options), words)
+})
+
+test('nothing to validate on is refused', () => {
+  const one = file(sequence([1, 2]))
+  const masked = file(sequence([1, 2], [0, 0]))
+  assert.throws(
+    () => makeDataSet({ tokens: one, validation: masked }, options),
+    refused(/validation file has no sample/),
+  )
+  assert.throws(
+    () => makeDataSet({ tokens: one }, { ...options, share: 0.1 }),
+    refused(/one sample.*validationShare to 0/),
+  )
+  assert.equal(
+    makeDataSet({ tokens: file(sequence([1, 2]), sequence([3, 4])) }, { ...options, share: 0.1 }).validation.length,
+    1,
+  )
+})
+
 test('samples without a target are left out and counted', () => {
   const data = makeDataSet({ tokens: file(sequence([1, 2], [0, 0]), sequence([3, 4])) }, options)
   assert.equal(data.empty, 1)

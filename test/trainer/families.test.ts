@@ -7,7 +7,8 @@ import { FAMILIES } from '../../server/trainer/families/all.ts'
 import { alternating, readNumbers, ropeParameters } from '../../server/trainer/families/family.ts'
 import { gemma3 } from '../../server/trainer/families/gemma3.ts'
 import { readGguf, tensorChunks } from '../../server/trainer/gguf_read.ts'
-import { stringValue, u32Value, writeGguf } from '../../server/trainer/gguf_write.ts'
+import { f32Value, stringValue, u32Value, writeGguf } from '../../server/trainer/gguf_write.ts'
+import { planMemory } from '../../server/trainer/memory.ts'
 import { openModel } from '../../server/trainer/model.ts'
 import type { LoraSettings } from '../../server/trainer/types.ts'
 import { randomRow, temporary, writeFamilyModel } from '../helpers/family_models.ts'
@@ -70,7 +71,7 @@ const refused: { [what: string]: { path: () => string; words: RegExp } } = {
       writeFileSync(path, 'this is a text')
       return path
     },
-    words: /text\.gguf is no GGUF/,
+    words: /text\.gguf is not a GGUF file/,
   },
   'a truncated file': {
     path: () => {
@@ -87,6 +88,40 @@ for (const [what, { path, words }] of Object.entries(refused)) {
   })
 }
 
+// A number that the library would not take ends the process there, in the plan already.
+const sizes: [what: string, key: string, value: number, words: RegExp][] = [
+  ['no width', 'embedding_length', 0, /embedding_length is 0 and must be a whole number from 1/],
+  ['no heads', 'attention.head_count', 0, /head_count is 0/],
+  ['heads that share no number of K and V heads', 'attention.head_count_kv', 3, /a multiple of its 3 heads of K and V/],
+  ['no heads of K and V', 'attention.head_count_kv', 0, /head_count_kv is 0/],
+  ['heads of half a number', 'attention.key_length', 2.5, /key_length is 2\.5/],
+  ['rotation beyond the head', 'rope.dimension_count', 1024, /dimension_count is 1024 and must be even, and at most/],
+  ['rotation of an odd number', 'rope.dimension_count', 3, /dimension_count is 3 and must be even/],
+  ['no layers', 'block_count', 0, /block_count is 0/],
+  ['four billion layers', 'block_count', 2 ** 32 - 1, /block_count is 4294967295 and must be a whole number from 1 to/],
+  ['no context', 'context_length', 0, /context_length is 0/],
+  ['no rope base', 'rope.freq_base', Number.NaN, /freq_base is NaN and must be above 0/],
+  ['a window below nothing', 'attention.sliding_window', -4, /sliding_window is -4/],
+]
+for (const [what, key, value, words] of sizes) {
+  test(`a base with ${what} is refused by the plan and by the model`, async () => {
+    const name = `llama.${key}`
+    const path = spoil(key, {
+      metadata: [[name, Number.isInteger(value) && value >= 0 ? u32Value(value) : f32Value(value)]],
+    })
+    assert.throws(() => planMemory(path, openOptions(path)), words)
+    await assert.rejects(openModel(openOptions(path)), words)
+  })
+}
+
+test('a base whose tensors do not fit its numbers is refused by the plan, which does not end the process', () => {
+  for (const what of ['a missing tensor', 'a tensor of another shape', 'a tensor that the family does not use']) {
+    const { path, words } = refused[what]!
+    const base = path()
+    assert.throws(() => planMemory(base, openOptions(base)), words)
+  }
+})
+
 test('settings that make no adapter are refused', async () => {
   const lora = { rank: 4, alpha: 8, rsLora: false, targets: ['attn_q'], dropout: 0 }
   const tries: [LoraSettings, RegExp][] = [
@@ -98,6 +133,23 @@ test('settings that make no adapter are refused', async () => {
   for (const [settings, words] of tries)
     await assert.rejects(openModel(openOptions(good, { mode: { type: 'lora', lora: settings } })), words)
   await assert.rejects(openModel(openOptions(good, { device: 'CUDA9' })), /no device CUDA9/)
+})
+
+test('of projections that a family keeps in one tensor, part cannot be chosen', () => {
+  const path = join(folder, 'phi3.gguf')
+  writeFamilyModel(path, { architecture: 'phi3' })
+  const plan = (...targets: string[]) =>
+    planMemory(
+      path,
+      openOptions(path, { mode: { type: 'lora', lora: { rank: 4, alpha: 8, rsLora: false, targets, dropout: 0 } } }),
+    )
+  assert.throws(
+    () => plan('attn_q', 'attn_v'),
+    /attn_q, attn_k, attn_v in one tensor.*all of them or none, not just attn_q, attn_v/,
+  )
+  assert.throws(() => plan('ffn_up'), /ffn_gate, ffn_up in one tensor \(blk\.0\.ffn_up\.weight\).*not just ffn_up/)
+  plan('attn_q', 'attn_k', 'attn_v')
+  plan('ffn_gate', 'ffn_up', 'attn_output')
 })
 
 test('rows that do not fit are refused', async () => {

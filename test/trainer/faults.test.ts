@@ -1,6 +1,15 @@
 /** Bad input and bad luck with the real model: each has its own clear message, and the last good checkpoint stands. */
 import assert from 'node:assert/strict'
-import { existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs'
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
@@ -14,6 +23,7 @@ import { openModel } from '../../server/trainer/model.ts'
 import { childLogits } from '../../server/trainer/parity.ts'
 import { type Deps, type Outcome, train } from '../../server/trainer/run.ts'
 import type { FromTrainer, TrainerJobInput } from '../../server/wire/trainer.ts'
+import { writeFamilyModel } from '../helpers/family_models.ts'
 import { type Metadata, makeModel, modelParts, str, type Tensor, TINY, u32, writeGguf } from '../helpers/gguf_file.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'trainer-faults-'))
@@ -27,7 +37,7 @@ const sequence = (...tokens: number[]): Sequence => ({
   weights: Float32Array.from(tokens, (_, i) => (i === 0 ? 0 : 1)),
 })
 const data = (name: string, sequences: Sequence[], kind: 'samples' | 'preferences' = 'samples') =>
-  writeTokenFile(at(name), { kind, vocabularySize: 280, sequences })
+  writeTokenFile(at(name), { kind, vocabularySize: 284, sequences })
 data(
   'tokens.bin',
   Array.from({ length: 8 }, (_, i) => sequence(1, 2 + i, 3 + i, 4 + i, 5 + i, 60 + i)),
@@ -51,6 +61,7 @@ async function play(changed: { [key: string]: unknown } = {}, deps: Partial<Deps
     referenceLogits: childLogits,
     fit: fitDevice,
     emit: () => undefined,
+    stands: () => undefined,
     nowMs: () => 0,
     control: new Control(),
     threads: 1,
@@ -84,6 +95,8 @@ test('a job is refused by the name of what is wrong', async () => {
   await refused({ validation: 'tokens.bin', validationShare: 0.1 }, /validation and validationShare exclude each other/)
   await refused({ buckets: [8, 32] }, /buckets go up to rowTokens, which is 16/)
   await refused({ output: 'base.gguf' }, /output is the base itself/)
+  await refused({ patience: 2 }, /patience counts validations; give validation or validationShare/)
+  await refused({ mode: { type: 'full' }, optimizer: { loraPlusRatio: 4 } }, /loraPlusRatio is for adapters/)
   await refused({ mode: { type: 'full' }, loss: { type: 'preference' } }, /preferences are trained with an adapter/)
 })
 
@@ -134,7 +147,7 @@ test('weights that are not numbers', async () => {
     const norm = tensors.find(({ name }) => name === 'blk.1.attn_norm.weight')!
     norm.data = [new Uint8Array(new Float32Array(32).fill(Number.NaN).buffer)]
   })
-  await refused({ base }, /gives NaN for token 0 of the data: its weights hold values that are not finite/)
+  await refused({ base }, /nan.gguf: blk.1.attn_norm.weight holds values that are not finite \(from number 0 on\)/)
 })
 
 test('tokens that the model does not have, and samples longer than a row or the context', async () => {
@@ -203,15 +216,57 @@ test('preferences in a job for samples', async () => {
   assert.equal((await play({ tokens: 'pairs.bin', loss: { type: 'preference' }, output: 'dpo.gguf' })).type, 'finished')
 })
 
-test('a full training writes a model that trains on from there', async () => {
-  const full = { mode: { type: 'full', randomStart: true }, output: 'grown.gguf', epochs: 20, rate: 5e-3 }
-  const losses: number[] = []
-  const emit = (message: FromTrainer) => void (message.type === 'progress' && losses.push(message.loss))
-  await play(full, { emit })
-  assert.ok(losses.at(-1)! < 0.5 * losses[0]!, `${losses[0]} -> ${losses.at(-1)}`)
-  const before = losses.at(-1)!
-  losses.length = 0
-  // The parity check of this second run holds the file against the serving engine.
-  await play({ ...JOB, base: 'grown.gguf', rate: 1e-6, output: 'onward.gguf' }, { emit })
-  assert.ok(losses[0]! < 1.5 * before + 0.1, `${before} -> ${losses[0]}`)
+for (const start of ['base', 'skeleton']) {
+  test(`a full training from a ${start} writes a model that trains on from there`, async () => {
+    const base = start === 'base' ? 'base.gguf' : spoiled('skeleton.gguf', ({ tensors }) => void tensors.splice(0))
+    const full = { base, mode: { type: 'full', randomStart: true }, output: 'grown.gguf', epochs: 20, rate: 5e-3 }
+    const losses: number[] = []
+    const emit = (message: FromTrainer) => void (message.type === 'progress' && losses.push(message.loss))
+    await play(full, { emit })
+    assert.ok(losses.at(-1)! < 0.5 * losses[0]!, `${losses[0]} -> ${losses.at(-1)}`)
+    const before = losses.at(-1)!
+    losses.length = 0
+    // The parity check of this second run holds the file against the serving engine.
+    await play({ ...JOB, base: 'grown.gguf', rate: 1e-6, output: 'onward.gguf' }, { emit })
+    assert.ok(losses[0]! < 1.5 * before + 0.1, `${before} -> ${losses[0]}`)
+  })
+}
+
+test('all weights of a base in F16, or quantised, can be trained: the guard allows for their rounding', async () => {
+  for (const type of ['F16', 'Q8_0'] as const) {
+    writeFamilyModel(at(`${type}.gguf`), { architecture: 'llama', types: [type] })
+    const job = { base: `${type}.gguf`, mode: { type: 'full' }, output: `all-${type}.gguf`, maxSteps: 1 }
+    assert.equal((await play(job)).type, 'finished')
+  }
+})
+
+test('a checkpoint is said to stand only when this job can go on from it', async () => {
+  const output = 'standing.gguf'
+  const stood: string[] = []
+  const stands = (path: string) => void stood.push(path)
+  const checkpoint = at(`${output}.checkpoint`)
+  writeFileSync(checkpoint, 'some other file')
+  await refused({ output }, /standing.gguf.checkpoint .*not a checkpoint|is truncated/, { stands })
+  rmSync(checkpoint)
+  const cancelled = new Control()
+  const emit = (message: FromTrainer) => void (message.type === 'progress' && message.step === 3 && cancelled.cancel())
+  await play({ output }, { control: cancelled, emit })
+  await refused({ output, seed: 9 }, /of another run/, { stands })
+  assert.deepEqual(stood, [])
+  const meagre = async () => {
+    throw new HubError('insufficient_memory', 'no memory')
+  }
+  await refused({ output }, /no memory/, { stands, openModel: meagre })
+  assert.deepEqual(stood, [checkpoint])
+})
+
+test('a result that leads to an input by a link is refused', {
+  skip: process.platform === 'win32' && 'Windows lets not everybody make links',
+}, async () => {
+  symlinkSync(at('tokens.bin'), at('link.bin'))
+  mkdirSync(at('sub'))
+  symlinkSync(folder, at('sub/back'))
+  await refused({ output: 'link.bin' }, /output is the file tokens.bin of this same job/)
+  await refused({ output: 'sub/back/base.gguf' }, /output is the base itself/)
+  await refused({ checkpoint: 'sub/back/out.gguf' }, /checkpoint is the file out.gguf of this same job/)
 })

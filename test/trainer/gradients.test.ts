@@ -216,10 +216,9 @@ async function writeDequantised(path: string, target: string): Promise<void> {
   const ggml = loadGgml()
   const file = readGguf(path)
   const tensors = []
-  for (const tensor of ggml.readHeader(path).tensors) {
+  for (const tensor of file.tensors) {
     const values = await readAsF32(ggml, path, tensor)
-    const shape = tensor.shape[1] === 1 ? [tensor.shape[0]] : [tensor.shape[0], tensor.shape[1]]
-    tensors.push(floatTensor(tensor.name, shape, 'F32', () => values))
+    tensors.push(floatTensor(tensor.name, tensor.shape, 'F32', () => values))
   }
   writeGguf(target, file.metadata, tensors)
 }

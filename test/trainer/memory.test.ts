@@ -4,13 +4,17 @@ import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
 import { HubError } from '../../server/lib/error.ts'
-import { TARGETS } from '../../server/trainer/lora.ts'
-import { describePlan, fitMemory, type Plan, planMemory } from '../../server/trainer/memory.ts'
+import { type Ggml, loadGgml } from '../../server/native/ggml.ts'
+import type { Pointer } from '../../server/native/structs.ts'
+import { readGguf } from '../../server/trainer/gguf_read.ts'
+import { writeGguf } from '../../server/trainer/gguf_write.ts'
+import { describePlan, fitMemory, planMemory } from '../../server/trainer/memory.ts'
 import { openModel } from '../../server/trainer/model.ts'
 import type { LoraSettings, OpenOptions } from '../../server/trainer/types.ts'
+import { LoraTarget } from '../../server/wire/trainer.ts'
 import { EIGHT_BILLION, FOURTEEN_BILLION, modelHeader } from '../bench/train_shapes.ts'
 import { randomRow, temporary, writeFamilyModel } from '../helpers/family_models.ts'
-import { openOptions } from '../helpers/trainer.ts'
+import { ADAMW, openOptions } from '../helpers/trainer.ts'
 
 const folder = temporary('memory')
 after(() => rmSync(folder, { recursive: true, force: true }))
@@ -20,55 +24,133 @@ const GIB = 2 ** 30
 
 const lora = (changes: Partial<LoraSettings> = {}): OpenOptions['mode'] => ({
   type: 'lora',
-  lora: { rank: 16, alpha: 32, rsLora: false, targets: [...TARGETS], dropout: 0, ...changes },
+  lora: { rank: 16, alpha: 32, rsLora: false, targets: LoraTarget.options, dropout: 0, ...changes },
 })
 
-/** A row of the longest bucket that is all targets has the largest graph. */
-async function allocated(options: OpenOptions): Promise<Omit<Plan, 'totalBytes'>> {
-  const model = await openModel(options)
-  try {
-    const row = randomRow([Math.max(...options.buckets)], 200, 1)
-    row.weights.fill(1, 1)
-    await model.accumulate(row, 1)
-    return model.memory()
-  } finally {
-    model.free()
+/** Counts what the library takes for device buffers, while `work` runs: the most at any moment. */
+async function mostBytes(work: () => Promise<void>): Promise<number> {
+  const ggml = loadGgml('cpu')
+  const { backend_alloc_ctx_tensors, backend_buffer_free, gallocr_alloc_graph, gallocr_free, compute } = ggml
+  const bytes = new Map<Pointer, number>()
+  let most = 0
+  const count = (owner: Pointer, size: number | bigint): void => {
+    bytes.set(owner, Number(size))
+    most = Math.max(
+      most,
+      [...bytes.values()].reduce((sum, each) => sum + each, 0),
+    )
   }
+  Object.assign(ggml, {
+    // Only where things lie matters here, not their values.
+    compute: async () => undefined,
+    backend_alloc_ctx_tensors(context, backend) {
+      const buffer = backend_alloc_ctx_tensors(context, backend)
+      if (buffer !== null) count(buffer, ggml.backend_buffer_get_size(buffer))
+      return buffer
+    },
+    backend_buffer_free(buffer) {
+      bytes.delete(buffer)
+      backend_buffer_free(buffer)
+    },
+    gallocr_alloc_graph(allocator, graph) {
+      const enough = gallocr_alloc_graph(allocator, graph)
+      count(allocator, ggml.gallocr_get_buffer_size(allocator, 0))
+      return enough
+    },
+    gallocr_free(allocator) {
+      bytes.delete(allocator)
+      gallocr_free(allocator)
+    },
+  } satisfies Partial<Ggml>)
+  try {
+    await work()
+  } finally {
+    Object.assign(ggml, { backend_alloc_ctx_tensors, backend_buffer_free, gallocr_alloc_graph, gallocr_free, compute })
+  }
+  assert.equal(bytes.size, 0, 'a buffer was left behind')
+  return most
 }
 
+/** Everything that a run may do: rows of each length with few, some and all tokens as targets, validation, preferences, parity and a step. */
+async function everything(options: OpenOptions): Promise<number> {
+  return mostBytes(async () => {
+    const model = await openModel(options)
+    try {
+      await model.logits(randomRow([Math.min(48, ...options.buckets)], 200, 1))
+      for (const length of options.buckets) {
+        for (const share of [0.25, 0.5, 1]) {
+          const row = randomRow([length], 200, 1)
+          row.weights = row.weights.map((_, i) => (i > 0 && i <= length * share ? 1 : 0))
+          await model.evaluate(row)
+          await model.accumulate(row, 1)
+          if (options.mode.type === 'lora')
+            await model.accumulatePreference({ chosen: row, rejected: row }, { beta: 0.1, lossScale: 1 })
+        }
+      }
+      await model.step(1e-3, ADAMW)
+    } finally {
+      model.free()
+    }
+  })
+}
+
+async function agrees(path: string, changes: Partial<OpenOptions>): Promise<void> {
+  const options = openOptions(path, { logitsTokens: 48, ...changes })
+  const plan = planMemory(path, options)
+  const real = await everything(options)
+  assert.ok(Math.abs(plan.totalBytes / real - 1) <= 0.02, `planned ${plan.totalBytes}, taken ${real}`)
+  assert.equal(plan.totalBytes, plan.weightsBytes + plan.parameterBytes + plan.computeBytes)
+}
+
+const full: OpenOptions['mode'] = { type: 'full', randomStart: true }
 const CASES: { [name: string]: Partial<OpenOptions> } = {
   'LoRA with layers recomputed': { mode: lora(), buckets: [256] },
   'LoRA that keeps everything': { mode: lora(), buckets: [256], checkpoint: false },
   'LoRA of few projections and rank 3': { mode: lora({ rank: 3, targets: ['attn_q', 'ffn_down'] }), buckets: [128] },
   dropout: { mode: lora({ dropout: 0.1 }), buckets: [128] },
+  'dropout and several row lengths': { mode: lora({ dropout: 0.1 }), buckets: [64, 512, 128] },
   'several row lengths': { mode: lora(), buckets: [64, 512, 128] },
+  'many row lengths close by': { mode: lora(), buckets: [96, 104, 112, 120, 128] },
+  'rows of one chunk': { mode: lora(), buckets: [16, 32] },
   'chunks of attention and head': { mode: lora(), buckets: [256], attentionChunk: 64, headRows: 32 },
-  'all weights': { mode: { type: 'full', randomStart: false }, buckets: [128] },
+  'more logits than a row trains on': { mode: lora({ rank: 1 }), buckets: [48], headRows: 4 },
+  'all weights': { mode: full, buckets: [128] },
+  'all weights and several row lengths': { mode: full, buckets: [64, 256] },
 }
 for (const [name, changes] of Object.entries(CASES)) {
-  test(`the plan agrees with what is allocated to 2 %: ${name}`, async () => {
-    const options = openOptions(path, changes)
-    const plan = planMemory(path, options)
-    const real = await allocated(options)
-    const total = real.weightsBytes + real.parameterBytes + real.computeBytes
-    assert.equal(plan.weightsBytes, real.weightsBytes)
-    assert.equal(plan.parameterBytes, real.parameterBytes)
-    assert.ok(Math.abs(plan.totalBytes / total - 1) <= 0.02, `planned ${plan.totalBytes}, allocated ${total}`)
-    assert.equal(plan.totalBytes, plan.weightsBytes + plan.parameterBytes + plan.computeBytes)
+  test(`the plan agrees with what is taken to 2 %: ${name}`, () => agrees(path, changes))
+}
+
+for (const family of ['mistral3', 'qwen2', 'qwen3', 'gemma2', 'gemma3', 'phi3']) {
+  test(`the plan of a ${family} agrees with what is taken`, async () => {
+    const path = join(folder, `${family}.gguf`)
+    writeFamilyModel(path, { architecture: family })
+    await agrees(path, { buckets: [64, 128] })
+    await agrees(path, { buckets: [64, 128], mode: full })
   })
 }
 
-for (const family of ['qwen3', 'gemma2', 'gemma3', 'phi3']) {
-  test(`the plan of a ${family} agrees with what is allocated`, async () => {
-    const path = join(folder, `${family}.gguf`)
-    writeFamilyModel(path, { architecture: family })
-    const options = openOptions(path, { buckets: [128] })
-    const { totalBytes, ...parts } = planMemory(path, options)
-    const real = await allocated(options)
-    const total = real.weightsBytes + real.parameterBytes + real.computeBytes
-    assert.ok(Math.abs(totalBytes / total - 1) <= 0.02, `${JSON.stringify(parts)} against ${JSON.stringify(real)}`)
-  })
-}
+test('a bare skeleton, metadata and vocabulary without tensors, is planned and trained from a random start', async () => {
+  const skeleton = join(folder, 'skeleton.gguf')
+  writeGguf(skeleton, readGguf(join(folder, 'llama.gguf')).metadata, [])
+  const options = openOptions(skeleton, { mode: { type: 'full', randomStart: true }, buckets: [128] })
+  await agrees(skeleton, { mode: full, buckets: [128] })
+  for (const mode of [lora(), { type: 'full', randomStart: false } as const]) {
+    assert.throws(
+      () => planMemory(skeleton, { ...options, mode }),
+      /has no tensor token_embd\.weight; it is incomplete/,
+    )
+    await assert.rejects(openModel({ ...options, mode }), /has no tensor token_embd\.weight; it is incomplete/)
+  }
+})
+
+test('a skeleton without a vocabulary is refused', () => {
+  const bare = join(folder, 'bare.gguf')
+  const metadata = [...readGguf(path).metadata].filter(([key]) => !key.startsWith('tokenizer.'))
+  writeGguf(bare, metadata, [])
+  const options = openOptions(bare, { mode: { type: 'full', randomStart: true } })
+  assert.throws(() => planMemory(bare, options), /no token_embd\.weight and no vocabulary/)
+})
 
 const real = { library: 'cpu', device: 'CPU', mode: lora(), checkpoint: true } as const
 const gibibytes = (shape: typeof EIGHT_BILLION, length: number): number =>

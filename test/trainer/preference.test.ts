@@ -77,6 +77,15 @@ test('the gradient is sigmoid(-margin) beta times the difference of the two like
   })
 })
 
+test('a pair is evaluated without touching the gradients', async () => {
+  await withModel(async model => {
+    stir(model)
+    const result = await model.evaluatePreference({ chosen, rejected }, 0.5)
+    assert.ok([...gradients(model).values()].every(values => values.every(value => value === 0)))
+    assert.deepEqual(await model.accumulatePreference({ chosen, rejected }, { beta: 0.5, lossScale: 1 }), result)
+  })
+})
+
 test('steps along the gradient prefer the chosen row', async () => {
   await withModel(async model => {
     const options = { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0, maxGradNorm: 1, loraPlusRatio: 1 }

@@ -29,7 +29,7 @@ const sequences: Sequence[] = Array.from({ length: 12 }, () => {
   const tokens = Int32Array.from({ length: 6 + Math.floor(random() * 8) }, () => Math.floor(random() * 250))
   return { tokens, weights: Float32Array.from(tokens, (_, i) => (i < 2 ? 0 : 1)) }
 })
-writeTokenFile(at('tokens.bin'), { kind: 'samples', vocabularySize: 280, sequences })
+writeTokenFile(at('tokens.bin'), { kind: 'samples', vocabularySize: 284, sequences })
 
 /** Some 60 short steps on one thread. */
 const job = (name: string): TrainerJobInput => ({
@@ -185,7 +185,7 @@ test('by hand it takes a job file, and says what is wrong with it', async () => 
   const good = await byHand([file])
   assert.equal(good.errors, '')
   assert.equal(good.code, 0)
-  assert.match(good.lines[0] ?? '', /^llama, 4096 trained numbers; same as the serving engine to \d/)
+  assert.match(good.lines[0] ?? '', /^llama on CPU, 4096 trained numbers; same as the serving engine to \d/)
   assert.match(good.lines.join('\n'), /step 1\/\d+ {2}epoch [\d.]+ {2}loss [\d.]+ .*tokens\/s/)
   assert.match(good.lines.at(-1) ?? '', /^wrote .*hand.gguf/)
   if (existsSync(at('whole.gguf'))) assert.equal(tensorBytes('hand'), tensorBytes('whole'))
@@ -252,8 +252,13 @@ test('an adapter for real weights learns a new domain, and the serving engine sp
   const pointer = await runAsync(engine.model.native.adapter_lora_init, engine.model.pointer, at('robots.gguf'))
   assert.ok(pointer !== null, 'the serving engine reads the adapter')
   const answer = async (scale: number) =>
-    (await engine.generate('Zog the robot', { maxTokens: 24 }, { adapters: scale === 0 ? [] : [{ pointer, scale }] }))
-      .texts[0]
+    (
+      await engine.generate(
+        'Zog the robot',
+        { maxTokens: 24 },
+        { adapters: scale === 0 ? [] : [{ id: 1, pointer, scale }] },
+      )
+    ).texts[0]
   assert.match((await answer(1)) ?? '', /^ rolled to the \w+ and counted all the/)
   assert.doesNotMatch((await answer(0)) ?? '', /rolled/)
 })

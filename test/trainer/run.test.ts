@@ -12,6 +12,7 @@ import type { Fit } from '../../server/trainer/fit.ts'
 import { parseJob } from '../../server/trainer/job.ts'
 import { randomAt } from '../../server/trainer/random.ts'
 import { type Outcome, train } from '../../server/trainer/run.ts'
+import { describe } from '../../server/trainer/say.ts'
 import type { FromTrainer, TrainerJobInput } from '../../server/wire/trainer.ts'
 import { makeModel, TINY } from '../helpers/gguf_file.ts'
 import { type LinearModel, type LinearOptions, linearModel } from '../helpers/linear_trainer.ts'
@@ -84,6 +85,7 @@ async function play(
         played.events.push(message)
         options.watch?.(message, played)
       },
+      stands: () => undefined,
       // A clock that ticks a tenth of a second at each look.
       nowMs: () => (now += 100),
       control,
@@ -211,6 +213,61 @@ test('cancel and pause between any two rows lose nothing', async () => {
   }
 })
 
+test('cancel and pause are looked at in the midst of a validation, which is then done anew', async () => {
+  const unbroken = output()
+  const whole = await play(unbroken)
+  const evaluations = whole.models[0]!.evaluations
+  const each = evaluations / all(whole, 'validation').length
+  assert.ok(each >= 3, 'a validation has several rows')
+  for (const stop of [2, each + 2, evaluations - 1]) {
+    for (const how of ['cancel', 'pause'] as const) {
+      const to = output()
+      const holder: { control?: Control } = {}
+      let asked = false
+      const onEvaluate = (count: number) => {
+        if (count === stop && !asked) {
+          asked = true
+          holder.control?.[how]()
+        }
+        return undefined
+      }
+      const played = await play(to, {
+        model: { onEvaluate },
+        watch(message, { control }) {
+          holder.control = control
+          if (message.type === 'paused') control.resume()
+        },
+      })
+      if (how === 'cancel') {
+        assert.equal(played.outcome?.type, 'cancelled')
+        assert.equal(played.models[0]!.evaluations, stop, 'not a row more was evaluated')
+      }
+      const rest = how === 'cancel' ? await play(to) : undefined
+      const told = [...all(played, 'validation'), ...(rest ? all(rest, 'validation') : [])]
+      assert.deepEqual(told, all(whole, 'validation'))
+      assert.deepEqual(readTensorBytes(to.output), readTensorBytes(unbroken.output), `${how} at ${stop}`)
+    }
+  }
+})
+
+test('a validation that is not finite is told, counts as none better, and outlives a checkpoint', async () => {
+  const to = output()
+  const played = await play(to, {
+    // The second of the validations.
+    model: { onEvaluate: count => (count === 6 ? 'nan' : undefined) },
+    watch: (message, { control }) => void (message.type === 'progress' && message.step === 7 && control.cancel()),
+  })
+  assert.deepEqual(
+    all(played, 'unvalidated').map(({ what }) => what),
+    ['the validation loss is NaN'],
+  )
+  const lines = [...played.events, ...(await play(to)).events].map(message =>
+    describe(JSON.parse(JSON.stringify(message))),
+  )
+  assert.ok(lines.some(line => line?.includes('says nothing: the validation loss is NaN')))
+  assert.ok(lines.every(line => !/null|undefined/.test(line ?? '')))
+})
+
 test('a cancel while paused ends the run, with its checkpoint', async () => {
   const to = output()
   const played = await play(to, {
@@ -272,7 +329,10 @@ test('a step that is not finite changes nothing, and too many in a row end the r
   )
   assert.equal(all(ever, 'skipped').length, 3)
   assert.equal(ever.error?.code, 'training_failed')
-  assert.match(ever.error?.message ?? '', /3 steps in a row were not finite.*lower the rate/)
+  assert.match(
+    ever.error?.message ?? '',
+    /3 steps in a row were not finite.*anew with a lower rate: a checkpoint goes on only with the rate it was made with/,
+  )
 })
 
 test('a base that computes otherwise than the serving engine is refused with the figures', async () => {
@@ -280,6 +340,15 @@ test('a base that computes otherwise than the serving engine is refused with the
   assert.equal(played.error?.code, 'conflict')
   assert.match(played.error?.message ?? '', /over \d+ tokens the largest probability difference is \d\.\d\de-\d/)
   assert.equal(played.models[0]!.accumulations, 0)
+})
+
+test('the device that was opened is told, and decides how closely the engines must agree', async () => {
+  const cpu = await play(output())
+  assert.equal(all(cpu, 'started')[0]!.device, 'CPU')
+  // Too far off for two CPUs, and close enough for a GPU, whatever the library is called.
+  assert.equal((await play(output(), { off: 0.03 })).error?.code, 'conflict')
+  const gpu = await play(output(), { off: 0.03, model: { onGpu: true } })
+  assert.equal(all(gpu, 'started')[0]!.device, 'Vulkan0')
 })
 
 test('a checkpoint of other settings or another base is refused, and stands', async () => {

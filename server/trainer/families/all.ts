@@ -1,6 +1,6 @@
 /** The model families that can be trained; a new one is a file beside and a row here. */
 import { HubError } from '../../lib/error.ts'
-import type { GgufMetadata } from '../../native/ggml.ts'
+import type { GgufMetadata } from '../gguf_read.ts'
 import { type Family, type Numbers, readNumbers } from './family.ts'
 import { gemma2 } from './gemma2.ts'
 import { gemma3 } from './gemma3.ts'

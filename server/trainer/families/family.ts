@@ -1,7 +1,7 @@
 /** What a model family is to the trainer: numbers from the GGUF, and its differences from the common decoder block. */
 import { HubError } from '../../lib/error.ts'
-import type { GgufMetadata } from '../../native/ggml.ts'
 import type { RopeParameters } from '../../native/ggml_api.ts'
+import type { GgufMetadata } from '../gguf_read.ts'
 
 /** Sizes and constants of one model, as its metadata gives them. */
 export type Numbers = {
@@ -62,7 +62,11 @@ export type Family = {
   refuses?: (numbers: Numbers, metadata: GgufMetadata) => string | undefined
 }
 
-/** @throws HubError invalid_request when a needed number is missing, or differs between layers */
+/** Above this no size is believed: the largest models have a hundredth of it. */
+const MOST = 2 ** 24
+const MOST_LAYERS = 2 ** 12
+
+/** @throws HubError invalid_request when a needed number is missing, differs between layers, or cannot be a size */
 export function readNumbers(metadata: GgufMetadata, vocabulary: number): Numbers {
   const architecture = String(metadata['general.architecture'])
   const raw = (key: string) => metadata[`${architecture}.${key}`]
@@ -83,40 +87,66 @@ export function readNumbers(metadata: GgufMetadata, vocabulary: number): Numbers
       throw new HubError('invalid_request', `the base model does not say ${architecture}.${key}; it cannot be trained`)
     return value
   }
+  const broken = (key: string, value: number, wanted: string) =>
+    new HubError(
+      'invalid_request',
+      `${architecture}.${key} is ${value} and must be ${wanted}; the base model is broken, get the file again`,
+    )
+  const size = (key: string, value: number, most = MOST): number => {
+    if (Number.isInteger(value) && value >= 1 && value <= most) return value
+    throw broken(key, value, `a whole number from 1 to ${most}`)
+  }
+  /** 0 for none. */
+  const amount = (key: string, value = 0): number => {
+    if (value >= 0 && Number.isFinite(value)) return value
+    throw broken(key, value, 'a number from 0')
+  }
+  const positive = (key: string, value: number): number => {
+    if (value > 0 && Number.isFinite(value)) return value
+    throw broken(key, value, 'above 0')
+  }
   const text = (key: string): string | undefined => {
     const value = raw(key)
     return typeof value === 'string' ? value : undefined
   }
-  const width = required('embedding_length')
-  const heads = required('attention.head_count')
-  const headSize = optional('attention.key_length') ?? width / heads
-  const contextLength = required('context_length')
-  const factor = optional('rope.scaling.factor') ?? optional('rope.scale_linear') ?? 0
+  const sized = (key: string, most?: number): number => size(key, required(key), most)
+  const width = sized('embedding_length')
+  const heads = sized('attention.head_count')
+  const headSize = size('attention.key_length', optional('attention.key_length') ?? width / heads)
+  const kvHeads = size('attention.head_count_kv', optional('attention.head_count_kv') ?? heads)
+  if (heads % kvHeads !== 0)
+    throw broken('attention.head_count', heads, `a multiple of its ${kvHeads} heads of K and V`)
+  const rotary = size('rope.dimension_count', optional('rope.dimension_count') ?? headSize)
+  if (rotary > headSize || rotary % 2 !== 0)
+    throw broken('rope.dimension_count', rotary, `even, and at most the head's ${headSize}`)
+  const contextLength = sized('context_length', 2 ** 31 - 1)
+  const factor = amount('rope.scaling.factor', optional('rope.scaling.factor') ?? optional('rope.scale_linear'))
   const ropeScaling = text('rope.scaling.type') ?? 'linear'
   const pattern = raw('attention.sliding_window_pattern')
+  const baseWindow = optional('rope.freq_base_swa')
   return {
     architecture,
-    layers: required('block_count'),
+    layers: sized('block_count', MOST_LAYERS),
     width,
-    feedForward: required('feed_forward_length'),
+    feedForward: sized('feed_forward_length'),
     heads,
-    kvHeads: optional('attention.head_count_kv') ?? heads,
+    kvHeads,
     headSize,
-    rotary: optional('rope.dimension_count') ?? headSize,
-    epsilon: required('attention.layer_norm_rms_epsilon'),
-    ropeBase: optional('rope.freq_base') ?? 10000,
-    ropeBaseWindow: optional('rope.freq_base_swa'),
+    rotary,
+    epsilon: positive('attention.layer_norm_rms_epsilon', required('attention.layer_norm_rms_epsilon')),
+    ropeBase: positive('rope.freq_base', optional('rope.freq_base') ?? 10000),
+    ropeBaseWindow: baseWindow === undefined ? undefined : positive('rope.freq_base_swa', baseWindow),
     ropeScale: factor === 0 || ropeScaling === 'none' ? 1 : 1 / factor,
     ropeScaling,
     ropeAttentionFactor: optional('rope.scaling.attn_factor') ?? 1,
     contextLength,
     originalContext: optional('rope.scaling.original_context_length') ?? contextLength,
-    vocabulary,
-    window: optional('attention.sliding_window') ?? 0,
+    vocabulary: size('vocab_size', vocabulary),
+    window: amount('attention.sliding_window', optional('attention.sliding_window')),
     windowPeriod: typeof pattern === 'number' ? pattern : undefined,
     windowLayers: Array.isArray(pattern) ? pattern.map(flag => Boolean(flag)) : undefined,
-    attentionCap: optional('attn_logit_softcapping') ?? 0,
-    finalCap: optional('final_logit_softcapping') ?? 0,
+    attentionCap: amount('attn_logit_softcapping', optional('attn_logit_softcapping')),
+    finalCap: amount('final_logit_softcapping', optional('final_logit_softcapping')),
   }
 }
 

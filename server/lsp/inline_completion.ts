@@ -1,0 +1,49 @@
+/** textDocument/inlineCompletion over the completion engine: LSP's positions and items in front of offsets and suggestions. */
+import {
+  type InlineCompletionItem,
+  type InlineCompletionParams,
+  InlineCompletionTriggerKind,
+} from 'vscode-languageserver'
+import type { TextDocument } from 'vscode-languageserver-textdocument'
+import type { Completer } from '../assistant/complete.ts'
+import type { EditorSettings } from '../wire/editor_settings.ts'
+
+/** Candidates when the user asks for them. */
+const INVOKED_CANDIDATES = 3
+
+/**
+ * @param path of the document in its workspace
+ * @returns an empty list where nothing is worth showing or the language is switched off
+ * @throws HubError of the model
+ */
+export async function inlineCompletion(
+  completer: Completer,
+  document: TextDocument,
+  path: string,
+  { position, context }: Pick<InlineCompletionParams, 'position' | 'context'>,
+  settings: EditorSettings['completion'],
+  signal: AbortSignal,
+): Promise<InlineCompletionItem[]> {
+  const automatic = context.triggerKind === InlineCompletionTriggerKind.Automatic
+  const off = !settings.enabled || settings.disabledLanguages.includes(document.languageId)
+  if (automatic && off) return []
+  // A suggestion beside an open list of completions would hide what the user is choosing from.
+  if (context.selectedCompletionInfo !== undefined) return []
+  const suggestions = await completer.complete(
+    {
+      uri: document.uri,
+      language: document.languageId,
+      path,
+      text: document.getText(),
+      offset: document.offsetAt(position),
+      automatic,
+      candidates: INVOKED_CANDIDATES,
+    },
+    signal,
+  )
+  return suggestions.map(({ id, text, start, end }) => ({
+    insertText: text,
+    range: { start: document.positionAt(start), end: document.positionAt(end) },
+    command: { title: '', command: 'aiHub.accepted', arguments: [id] },
+  }))
+}

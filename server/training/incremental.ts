@@ -1,0 +1,31 @@
+/** Going on from an adapter with new data: what it has not seen yet, and a share of what it learned before, so that this is not forgotten. */
+import { createHash } from 'node:crypto'
+import type { Sample } from '../wire/sample.ts'
+
+/** 48 bits of a hash of what is learned from a sample, where it came from left aside. */
+function keyOf(sample: Sample): number {
+  const { origin: _, tests: __, ...content } = sample
+  return createHash('sha256').update(JSON.stringify(content)).digest().readUIntBE(0, 6)
+}
+
+/** Whether a sample is of the share; the same seed chooses the same ones, whatever their order. */
+function isChosen(key: number, share: number, seed: number): boolean {
+  const place = createHash('sha256').update(`${seed}\0${key}`).digest().readUIntBE(0, 6) / 2 ** 48
+  return place < share
+}
+
+/**
+ * The samples of `next` that `before` lacks, then that share of `before`. Needs some 50 bytes of memory for each sample of
+ * `before`, which is read twice.
+ */
+export async function* withReplay(
+  next: AsyncIterable<Sample>,
+  before: () => AsyncIterable<Sample>,
+  options: { share: number; seed: number },
+): AsyncGenerator<Sample> {
+  const known = new Set<number>()
+  for await (const sample of before()) known.add(keyOf(sample))
+  for await (const sample of next) if (!known.has(keyOf(sample))) yield sample
+  if (options.share === 0) return
+  for await (const sample of before()) if (isChosen(keyOf(sample), options.share, options.seed)) yield sample
+}

@@ -1,0 +1,156 @@
+/** The language server over scripted models: what an editor asks, and what it gets. */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { HubError } from '../../server/lib/error.ts'
+import { lspServer } from '../helpers/lsp.ts'
+import { settled, until } from '../helpers/virtual_time.ts'
+
+const URI = 'file:///work/src/a.ts'
+const says = (content: string) => ({ answer: () => ({ deltas: [{ content }] }) })
+
+test('a suggestion with its range and the command that tells when it was taken', async context => {
+  const { client, models, time } = lspServer(context, says('a + b)\n'))
+  const { capabilities } = await client.initialize()
+  assert.equal(capabilities.inlineCompletionProvider, true)
+  client.open(URI, 'const sum = add()\n')
+  const { result } = client.complete(URI, 0, 16)
+  assert.deepEqual(await settled(time, result), [
+    {
+      insertText: 'a + b)',
+      range: { start: { line: 0, character: 16 }, end: { line: 0, character: 17 } },
+      command: { title: '', command: 'aiHub.accepted', arguments: [1] },
+    },
+  ])
+  const [request] = models.generated
+  assert.deepEqual(request?.prompt, {
+    type: 'infill',
+    prefix: '',
+    suffix: ')\n',
+    prompt: 'const sum = add(',
+    extra: [{ filename: 'src/a.ts', text: '' }],
+  })
+  await client.request('workspace/executeCommand', { command: 'aiHub.accepted', arguments: [1] })
+  const counts = (await client.request('aiHub/counts', null)) as { accepted: number }
+  assert.equal(counts.accepted, 1)
+})
+
+test('positions are UTF-16 units, behind emoji and combining marks as well', async context => {
+  const { client, models, time } = lspServer(context, says('x'))
+  await client.initialize()
+  const line = 'const s = "😀 Tie\u0302\u0301ng '
+  client.open(URI, `${line}\n`)
+  const { result } = client.complete(URI, 0, line.length)
+  await settled(time, result)
+  assert.equal((models.generated[0]!.prompt as { prompt: string }).prompt, line)
+})
+
+test('typing goes on with the same generation, and the cancelled request gets nothing', async context => {
+  const gate = { open: () => {} }
+  const { client, models, time } = lspServer(context, {
+    ...says('compute()\n'),
+    gate: () =>
+      new Promise(resolve => {
+        gate.open = resolve
+      }),
+  })
+  await client.initialize({ settings: { completion: { ahead: false } } })
+  await client.request('aiHub/counts', null)
+  client.open(URI, 'const a = \n')
+  const first = client.complete(URI, 0, 10)
+  await until(time, () => models.generated.length === 1)
+  first.cancel()
+  client.type(URI, 2, 0, 10, 'c')
+  const second = client.complete(URI, 0, 11)
+  const opening = setInterval(() => gate.open(), 1)
+  context.after(() => clearInterval(opening))
+  const items = (await second.result) as { insertText: string }[]
+  assert.equal(items[0]?.insertText, 'ompute()')
+  assert.deepEqual(await first.result.catch(() => []), [])
+  assert.equal(models.generated.length, 1)
+})
+
+test('languages that are switched off, and what is asked for there all the same', async context => {
+  const { client, models, time } = lspServer(context, says('and so on'))
+  await client.initialize({ settings: { completion: { disabledLanguages: ['markdown'], maxTokens: 'many' } } })
+  await client.request('aiHub/counts', null)
+  client.open('file:///work/a.md', 'This is \n', 'markdown')
+  assert.deepEqual(await client.complete('file:///work/a.md', 0, 8).result, [])
+  assert.equal(models.generated.length, 0)
+  const invoked = client.complete('file:///work/a.md', 0, 8, 1)
+  assert.equal(((await settled(time, invoked.result)) as unknown[]).length, 1)
+})
+
+test('a missing model is told once, and the editor never gets an error', async context => {
+  const { client, time } = lspServer(context, {
+    acquireError: new HubError('model_not_found', "There is no model 'gone'."),
+  })
+  await client.initialize()
+  client.open(URI, 'const a = \n')
+  for (let index = 0; index < 3; index++) {
+    const { result } = client.complete(URI, 0, 10)
+    assert.deepEqual(await settled(time, result), [])
+  }
+  const shown = client.received.filter(({ method }) => method === 'window/showMessageRequest')
+  assert.equal(shown.length, 1)
+  assert.match(JSON.stringify(shown[0]), /no model 'gone'/)
+})
+
+test('what cannot be completed gives nothing: unknown documents, binary, long lines, places outside', async context => {
+  const { client, models } = lspServer(context, says('x'))
+  await client.initialize()
+  assert.deepEqual(await client.complete('file:///work/unknown.ts', 0, 0).result, [])
+  client.open('file:///work/b.bin', 'PNG\0\0\0abc\n')
+  assert.deepEqual(await client.complete('file:///work/b.bin', 0, 8).result, [])
+  client.open('file:///work/min.js', `${'a,'.repeat(500_000)}\n`)
+  assert.deepEqual(await client.complete('file:///work/min.js', 0, 1_000_000).result, [])
+  assert.equal(models.generated.length, 0)
+})
+
+test('a document of 50 MB is edited and completed like any other', async context => {
+  const { client, models, time } = lspServer(context, says('done\n'))
+  await client.initialize()
+  const line = `${'x'.repeat(79)}\n`
+  client.open(URI, line.repeat(625_000))
+  client.type(URI, 2, 624_999, 0, 'const a = ')
+  client.type(URI, 3, 624_999, 10, '\n')
+  const { result } = client.complete(URI, 624_999, 10)
+  await settled(time, result)
+  const prompt = models.generated[0]?.prompt as { prefix: string; prompt: string }
+  assert.equal(prompt.prompt, 'const a = ')
+  assert.ok(prompt.prefix.length <= 20_000)
+})
+
+test('outcomes are kept only with consent', async context => {
+  const { client, collected, time } = lspServer(context, says('one()\n'))
+  await client.initialize({ settings: { training: { collectCompletions: true } } })
+  await client.request('aiHub/counts', null)
+  client.open(URI, 'const a = \n')
+  const { result } = client.complete(URI, 0, 10)
+  const [item] = (await settled(time, result)) as { command: { arguments: [number] } }[]
+  client.notify('aiHub/accepted', { id: item!.command.arguments[0] })
+  await until(time, () => collected.length === 1)
+  assert.equal((collected[0] as { type: string }).type, 'accepted')
+})
+
+test('garbage ends neither the connection nor the server', async context => {
+  const { client } = lspServer(context)
+  await client.initialize()
+  await assert.rejects(client.request('aiHub/nothing', {}), /Unhandled method/)
+  client.notify('aiHub/visited', { uri: 7 })
+  client.notify('aiHub/accepted', 'x')
+  client.notify('textDocument/didChange', { textDocument: { uri: 'file:///nope', version: 3 }, contentChanges: [] })
+  assert.equal(typeof (await client.request('aiHub/counts', null)), 'object')
+})
+
+test('the end of a connection stops what it began', async context => {
+  const { client, models, time, hangUp } = lspServer(context, {
+    ...says('x'),
+    gate: () => new Promise(() => {}),
+  })
+  await client.initialize()
+  client.open(URI, 'const a = \n')
+  client.complete(URI, 0, 10).result.catch(() => {})
+  await until(time, () => models.held() === 1)
+  hangUp()
+  await until(time, () => models.held() === 0)
+})

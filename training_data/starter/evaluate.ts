@@ -1,0 +1,122 @@
+/** Measures a model on held-out code: bits per byte against compressors and an n-gram, and lines completed through a real hub. */
+import { spawnSync } from 'node:child_process'
+import { copyFileSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { gzipSync } from 'node:zlib'
+import { startHub } from '../../server/hub.ts'
+import type { Document } from './corpus.ts'
+import { choosePlaces, isWellFormed, type Place } from './lines.ts'
+import { bitsOf } from './loss.ts'
+import { Ngram } from './ngram.ts'
+import type { Tokenizer } from './tokenizer.ts'
+
+const PLACES = 300
+const WELL_FORMED_PLACES = 100
+const MOST_BYTES = 160
+
+export type Evaluation = {
+  held_out_bytes: number
+  bits_per_byte: { model: number; gzip: number; xz: number | null; ngram: number }
+  /** Share of places whose line is completed exactly as its author did; the n-gram sees what is before the cursor, as `model_prefix_only` does. */
+  line_completion: { places: number; model: number; model_prefix_only: number; ngram: number }
+  /** Share of places whose completed line has its quotes and brackets in order. */
+  well_formed: { places: number; model: number; ngram: number }
+}
+
+export async function evaluate(
+  model: string,
+  tokenizer: Tokenizer,
+  corpus: { training: readonly Document[]; heldOut: readonly Document[] },
+  note: (line: string) => void,
+): Promise<Evaluation> {
+  const texts = corpus.heldOut.map(({ text }) => text)
+  const all = Buffer.from(texts.join(''))
+  const perByte = (bits: number): number => rounded(bits / all.length)
+  // The compressors get everything in one stream, the model and the n-gram begin anew with each file.
+  const gzip = perByte(8 * gzipSync(all, { level: 9 }).length)
+  const xzBytes = xzLength(all)
+  const xz = xzBytes === undefined ? null : perByte(8 * xzBytes)
+  note(`gzip -9: ${gzip} bits per byte; xz -9: ${xz ?? 'no xz on this machine'}`)
+  const ngram = new Ngram()
+  for (const { text } of corpus.training) ngram.learn(Buffer.from(text))
+  const ngramBits = perByte(texts.reduce((sum, text) => sum + ngram.bits(Buffer.from(text)), 0))
+  note(`order-5 n-gram: ${ngramBits}`)
+  const modelBits = perByte(await bitsOf(model, tokenizer, texts))
+  note(`model: ${modelBits}`)
+
+  const places = choosePlaces(texts, PLACES, 1)
+  const ngramLines = places.map(({ before }) => ngram.completeLine(Buffer.from(before), MOST_BYTES))
+  const { middle, prefixOnly } = await completeThroughHub(model, places)
+  const exact = (lines: string[]): number => share(places, (place, index) => same(lines[index]!, place.rest))
+  const formed = (lines: string[]): number =>
+    share(places.slice(0, WELL_FORMED_PLACES), (place, index) => isWellFormed(place.start + lines[index]!))
+  return {
+    held_out_bytes: all.length,
+    bits_per_byte: { model: modelBits, gzip, xz, ngram: ngramBits },
+    line_completion: {
+      places: places.length,
+      model: exact(middle),
+      model_prefix_only: exact(prefixOnly),
+      ngram: exact(ngramLines),
+    },
+    well_formed: { places: WELL_FORMED_PLACES, model: formed(middle), ngram: formed(ngramLines) },
+  }
+}
+
+const same = (a: string, b: string): boolean => a.trimEnd() === b.trimEnd()
+const rounded = (value: number): number => Math.round(value * 1000) / 1000
+const share = (places: readonly Place[], holds: (place: Place, index: number) => boolean): number =>
+  rounded(places.filter(holds).length / places.length)
+
+/** Undefined where the machine has no xz. */
+function xzLength(bytes: Buffer): number | undefined {
+  const { status, stdout } = spawnSync('xz', ['-9', '--stdout'], { input: bytes, maxBuffer: 2 ** 28 })
+  return status === 0 ? stdout.length : undefined
+}
+
+/** Asks a hub of its own, as an editor would: once with what follows the line, once without. */
+async function completeThroughHub(
+  model: string,
+  places: readonly Place[],
+): Promise<{ middle: string[]; prefixOnly: string[] }> {
+  const home = mkdtempSync(join(tmpdir(), 'ai-hub-starter-'))
+  const folder = join(home, 'local_models', 'code_models')
+  mkdirSync(folder, { recursive: true })
+  copyFileSync(model, join(folder, 'starter.gguf'))
+  const hub = await startHub({
+    home,
+    commandLine: { port: '0', device: 'cpu', poll: '0', threads: '1' },
+    env: {},
+    logSinks: [],
+  })
+  try {
+    await hub.ready
+    const ask = async (prefix: string, suffix: string): Promise<string> => {
+      const response = await fetch(`${hub.url}/infill`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify({
+          model: 'starter',
+          input_prefix: prefix.slice(-1500),
+          input_suffix: suffix.slice(0, 500),
+          n_predict: 64,
+          temperature: 0,
+          stop: ['\n'],
+        }),
+      })
+      if (!response.ok) throw new Error(`/infill answered ${response.status}: ${await response.text()}`)
+      return ((await response.json()) as { content: string }).content
+    }
+    const middle: string[] = []
+    const prefixOnly: string[] = []
+    for (const { before, after } of places) {
+      middle.push(await ask(before, after))
+      prefixOnly.push(await ask(before, ''))
+    }
+    return { middle, prefixOnly }
+  } finally {
+    await hub.close()
+    rmSync(home, { recursive: true, force: true, maxRetries: 5 })
+  }
+}

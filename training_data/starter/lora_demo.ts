@@ -1,0 +1,72 @@
+/** The trainer shown at work: an adapter that learns the code of one folder, and the loss on files of it that it never saw. */
+import { readdirSync, readFileSync } from 'node:fs'
+import { join, relative, sep } from 'node:path'
+import { writeTokenFile } from '../../server/trainer/data.ts'
+import type { TrainerJobInput } from '../../server/wire/trainer.ts'
+import { cleanText } from './clean.ts'
+import { type Document, kindOf } from './corpus.ts'
+import { hashOf } from './packages.ts'
+import { documentSequences } from './samples.ts'
+import type { Tokenizer } from './tokenizer.ts'
+
+/** Every fifth file is kept for testing. */
+const KEPT = 5
+const SETTINGS: Omit<TrainerJobInput, 'base' | 'tokens' | 'output'> = {
+  mode: { type: 'lora', rank: 32, alpha: 64 },
+  rowTokens: 512,
+  rowsPerStep: 4,
+  epochs: 8,
+  rate: 3e-3,
+  warmupShare: 0.05,
+  optimizer: { weightDecay: 0.01, beta2: 0.98 },
+  validateEverySteps: 20,
+  checkpointEverySteps: 100,
+  patience: 4,
+  layerCheckpointing: false,
+  lowPriority: false,
+}
+
+/** Code below a folder, without what is installed there. */
+export function codeBelow(folder: string): Document[] {
+  const found: Document[] = []
+  const visit = (at: string): void => {
+    for (const entry of readdirSync(at, { withFileTypes: true })) {
+      if (entry.name === 'node_modules' || entry.name.startsWith('.')) continue
+      const full = join(at, entry.name)
+      if (entry.isDirectory()) visit(full)
+      else if (kindOf(entry.name) === 'code') {
+        const text = cleanText(entry.name, readFileSync(full, 'utf8'))
+        const path = relative(folder, full).split(sep).join('/')
+        if (text !== undefined) found.push({ source: folder, path, kind: 'code', text })
+      }
+    }
+  }
+  visit(folder)
+  return found.sort((a, b) => (hashOf(a.path) < hashOf(b.path) ? -1 : 1))
+}
+
+/** Writes both token files into the work folder and gives the job. @throws Error where the folder has too little code */
+export function prepareDemo(
+  tokenizer: Tokenizer,
+  base: string,
+  folder: string,
+  at: (name: string) => string,
+): TrainerJobInput & { validation: string } {
+  const files = codeBelow(folder)
+  const heldOut = files.filter((_, index) => index % KEPT === 0)
+  const training = files.filter((_, index) => index % KEPT !== 0)
+  if (heldOut.length < 2 || training.length < 4)
+    throw new Error(`${folder} has ${files.length} files of code that can be learned from; choose a larger folder`)
+  const sequences = (documents: Document[], fimShare: number) =>
+    documentSequences(tokenizer, documents, { seed: 1, pass: 0, fimShare })
+  const vocabularySize = tokenizer.size
+  writeTokenFile(at('lora.tokens'), { kind: 'samples', vocabularySize, sequences: sequences(training, 0.2) })
+  writeTokenFile(at('lora_validation.tokens'), { kind: 'samples', vocabularySize, sequences: sequences(heldOut, 0) })
+  return {
+    ...SETTINGS,
+    base,
+    tokens: at('lora.tokens'),
+    validation: at('lora_validation.tokens'),
+    output: at('lora.gguf'),
+  }
+}

@@ -1,10 +1,11 @@
 /** The language server behind its door: what editors reach, put together. */
-import { randomBytes } from 'node:crypto'
+import { randomBytes, randomUUID } from 'node:crypto'
 import type { Outcome } from './assistant/complete.ts'
 import { createLspDoor, type LspDoor } from './http/lsp.ts'
 import { HubError } from './lib/error.ts'
 import type { Log } from './lib/log.ts'
 import type { Models } from './models/models.ts'
+import { type AbTests, userKey } from './training/ab_test.ts'
 import { recordSample } from './training/collect.ts'
 
 export type Editors = LspDoor & {
@@ -18,8 +19,10 @@ export function openEditors(deps: {
   defaultModel(purpose: 'chat' | 'code'): string | undefined
   version: string
   log: Log
+  /** Splits a model's name of the editor's settings between two models, and takes what became of their suggestions. */
+  abTests: Pick<AbTests, 'resolve' | 'completion'>
 }): Editors {
-  const { home, log } = deps
+  const { home, log, abTests } = deps
   const token = randomBytes(24).toString('hex')
   const collect = (outcome: Outcome): void => {
     try {
@@ -34,10 +37,40 @@ export function openEditors(deps: {
     log,
     async open() {
       const { connect } = await import('./lsp/connection.ts')
-      return socket => void connect({ ...deps, collect, now: () => performance.now(), wait: waitUnlessAborted }, socket)
+      return socket => {
+        const session = abSession(() => performance.now())
+        const models: Models = {
+          ...deps.models,
+          acquire: (id, signal) => deps.models.acquire(abTests.resolve(id, session.key()), signal),
+        }
+        const counted = (model: string, type: Outcome['type']): void => {
+          if (type !== 'edited') abTests.completion(model, session.last(), type === 'accepted')
+        }
+        const now = () => performance.now()
+        void connect({ ...deps, models, collect, counted, now, wait: waitUnlessAborted }, socket)
+      }
     },
   })
   return { ...door, token }
+}
+
+/** An editor stays open for days: a half hour of it counts as one conversation with a model. */
+const AB_SESSION_MS = 30 * 60_000
+
+export function abSession(now: () => number): { key(): string; last(): string } {
+  let sinceMs = now()
+  let key = userKey(randomUUID())
+  return {
+    key() {
+      if (now() - sinceMs > AB_SESSION_MS) {
+        sinceMs = now()
+        key = userKey(randomUUID())
+      }
+      return key
+    },
+    // What was shown under the old key is told under it.
+    last: () => key,
+  }
 }
 
 function toRecord({ type, path, language, place, text }: Outcome): Parameters<typeof recordSample>[1] {

@@ -222,6 +222,7 @@ export async function startHub(options: HubOptions): Promise<Hub> {
       models: served,
       defaultModel: purpose => defaultModel(models, purpose),
       resolveModel: abTests.resolve,
+      splitNames: abTests.names,
     }
     const editors = openEditors({
       home,
@@ -229,6 +230,7 @@ export async function startHub(options: HubOptions): Promise<Hub> {
       defaultModel: endpoints.defaultModel,
       version: VERSION,
       log: log.child('lsp'),
+      abTests,
     })
     const server = createServer({
       routes: [
@@ -436,6 +438,8 @@ function defaultModel(models: Scheduler, purpose: Purpose): string | undefined {
     .list()
     .filter(({ file }) => file.status === 'ok' && file.facts?.kind === 'model' && fits(file, purpose))
   const rank = (status: ModelStatus) => [
+    // A toy serves only where there is nothing else, loaded or not.
+    status.file.sidecar.toy === true ? 1 : 0,
     status.state === 'ready' ? 0 : 1,
     status.file.folder === (purpose === 'code' ? 'code_models' : 'chat_models') ? 0 : 1,
     status.file.bytes,

@@ -58,8 +58,10 @@ test('the commands are those of the command line', () => {
   const named = firstCells(section('Command line')).map(cell => cell.replace('ai-hub ', ''))
   const known = [...helpText('0').matchAll(/^ {2}(\w+) /gm)].map(match => match[1])
   assert.deepEqual(named.sort(), known.sort())
-  for (const [, line] of README.matchAll(/npx ai-hub ((?:[a-z]+)(?: --[\w-]+ \S+)*)/g)) {
-    assert.doesNotThrow(() => parseCommandLine((line ?? '').split(' ')), `README shows "ai-hub ${line}"`)
+  for (const [, line] of README.matchAll(/npx ai-hub ([a-z][^\n`#]*)/g)) {
+    // "a question" is one word.
+    const words = [...(line ?? '').matchAll(/"([^"]*)"|(\S+)/g)].map(([, quoted, bare]) => quoted ?? bare ?? '')
+    assert.doesNotThrow(() => parseCommandLine(words), `README shows "ai-hub ${line}"`)
   }
 })
 

@@ -125,7 +125,8 @@ function endOfLines(text: string, from: number, count: number): number {
   return at
 }
 
-function indentUnit(text: string): string {
+/** The indentation that a text is written with: a tab, or so many spaces. */
+export function indentUnit(text: string): string {
   const widths = new Map<number, number>()
   let last = 0
   for (const line of text.split('\n')) {

@@ -219,15 +219,14 @@ async function switchModel(conversation: Conversation, id: string, terminal: Ter
   terminal.write(`${id} answers from now on.\n`)
 }
 
-/** The named model, else one that is loaded, else the first whole one of the chat models, else of any. */
+/** The named model, else one that is loaded, else the first whole one of the chat models, else of any; a toy only where there is nothing else. */
 async function chooseModel(url: string, wanted: string | undefined): Promise<string> {
   if (wanted !== undefined) return wanted
-  const models = (await fetchModels(url)).filter(model => model.state !== 'broken')
+  const whole = (await fetchModels(url)).filter(model => model.state !== 'broken')
+  const real = whole.filter(model => model.toy !== true)
+  const models = real.length > 0 ? real : whole
   const chosen =
-    models.find(model => model.state === 'ready') ??
-    models.find(model => model.folder === 'chat_models') ??
-    models.find(model => model.toy !== true) ??
-    models[0]
+    models.find(model => model.state === 'ready') ?? models.find(model => model.folder === 'chat_models') ?? models[0]
   if (chosen === undefined) {
     throw new HubError(
       'model_not_found',

@@ -40,6 +40,9 @@ export type TrainOptions = {
   continueFrom?: string
   replay?: string
   replace: boolean
+  /** First look for the learning rate and the rank. */
+  search: boolean
+  evaluate: boolean
   dryRun: boolean
   yes: boolean
   json: boolean
@@ -55,7 +58,7 @@ export async function runTrain(deps: TrainDeps, options: TrainOptions): Promise<
     const request = await makeRequest(deps, url, options)
     const { training_file: upload } = request
     if (typeof upload === 'string') {
-      // What was read of it is a dataset then; a job that has not ended keeps it.
+      // What was read of it is a dataset then.
       dropUpload = () => callHub(url, 'DELETE', `/v1/files/${upload}`).catch(() => undefined)
     }
     const planned = await callHub(url, 'POST', '/v1/training/start', { ...request, dry_run: true }, deps.signal)
@@ -67,8 +70,14 @@ export async function runTrain(deps: TrainDeps, options: TrainOptions): Promise<
       deps.notes.write('Nothing was trained.\n')
       return 0
     }
-    const job = TrainingJobOut.parse(await callHub(url, 'POST', '/v1/training/start', request, deps.signal))
-    return await follow(deps, url, job, options.json)
+    const path = options.search ? '/v1/training/search' : '/v1/training/start'
+    const job = TrainingJobOut.parse(await callHub(url, 'POST', path, request, deps.signal))
+    const drop = dropUpload
+    dropUpload = async () => undefined
+    const code = await follow(deps, url, job, options.json)
+    // One that did not succeed may be resumed, and read it again.
+    if (code === 0) dropUpload = drop
+    return code
   } finally {
     await dropUpload()
     await own?.close()
@@ -87,6 +96,7 @@ async function makeRequest(deps: TrainDeps, url: string, options: TrainOptions):
     ...(continueFrom !== undefined && { continue_from: continueFrom }),
     ...(replay !== undefined && { replay: asTyped(replay) }),
     ...(replace && { replace }),
+    ...(options.evaluate && { evaluate: true }),
     config: Object.fromEntries(Object.entries(config).map(([key, value]) => [key, asTyped(value)])),
   }
 }
@@ -194,6 +204,7 @@ async function follow(deps: TrainDeps, url: string, job: TrainingJobOut, json: b
     deps.terminal.write(`${JSON.stringify(last, undefined, 2)}\n`)
     return last.status === 'succeeded' ? 0 : isCancelled ? 130 : 1
   }
+  if (last.search !== undefined) notes.write(`\n${last.search.table}\n\n${last.search.plot}\n\n`)
   if (curve.points.length > 1) notes.write(`${drawLosses(notes, curve.points, deps.columns ?? 80)}\n`)
   switch (last.status) {
     case 'succeeded':

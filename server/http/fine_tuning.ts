@@ -18,15 +18,16 @@ import {
 } from '../wire/fine_tuning.ts'
 import type { TrainingEventOut } from '../wire/training.ts'
 import { followJob } from './follow_job.ts'
-import { type Route, route } from './route.ts'
+import { type Route, route, type Scope } from './route.ts'
 
 export function fineTuningRoutes(deps: { jobs: Jobs }): Route[] {
   const { jobs } = deps
   const params = z.strictObject({ id: z.string() })
-  const common = { tag: 'OpenAI', scope: 'use' } as const
+  const common = { tag: 'OpenAI', scope: 'use' as Scope }
   const action = (name: 'cancel' | 'pause' | 'resume', summary: string): Route =>
     route({
       ...common,
+      scope: 'manage',
       method: 'POST',
       path: `/v1/fine_tuning/jobs/{id}/${name}`,
       summary,
@@ -40,6 +41,7 @@ export function fineTuningRoutes(deps: { jobs: Jobs }): Route[] {
   return [
     route({
       ...common,
+      scope: 'manage',
       method: 'POST',
       path: '/v1/fine_tuning/jobs',
       summary: 'Train an adapter on an uploaded file',

@@ -14,6 +14,8 @@ export type EndpointDeps = {
   defaultModel(purpose: Purpose): string | undefined
   /** The model that answers a request to `id`, where that is the name of an A/B test; `key` keeps a conversation with one of the two. */
   resolveModel?(id: string, key: string | undefined): string
+  /** Names of running A/B tests, with the Unix seconds since when. */
+  splitNames?(): { id: string; created: number }[]
 }
 
 /** Unix seconds, as OpenAI's `created`. */

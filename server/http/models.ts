@@ -3,12 +3,16 @@ import { basename } from 'node:path'
 import * as z from 'zod'
 import { HubError } from '../lib/error.ts'
 import { sha256 } from '../models/gguf.ts'
-import type { ModelStatus, Models } from '../models/models.ts'
+import type { ModelStatus } from '../models/models.ts'
 import { ModelChecksums, ModelList, ModelOut, ModelRequest, ModelStatusList, ModelStatusOut } from '../wire/system.ts'
+import type { EndpointDeps } from './generate.ts'
 import { type Route, route } from './route.ts'
 
-export function modelRoutes(deps: { models: Models }): Route[] {
+export function modelRoutes(deps: Pick<EndpointDeps, 'models' | 'splitNames'>): Route[] {
   const { models } = deps
+  /** A name that an A/B test splits is used like a model. */
+  const splits = (): ModelOut[] =>
+    (deps.splitNames?.() ?? []).map(({ id, created }) => ({ id, object: 'model', created, owned_by: 'local' }))
   return [
     route({
       method: 'GET',
@@ -17,7 +21,7 @@ export function modelRoutes(deps: { models: Models }): Route[] {
       tag: 'OpenAI',
       scope: 'use',
       response: ModelList,
-      handler: () => ({ object: 'list' as const, data: models.list().filter(isUsable).map(toModel) }),
+      handler: () => ({ object: 'list' as const, data: [...models.list().filter(isUsable).map(toModel), ...splits()] }),
     }),
     route({
       method: 'GET',
@@ -28,6 +32,8 @@ export function modelRoutes(deps: { models: Models }): Route[] {
       params: z.strictObject({ id: z.string() }),
       response: ModelOut,
       handler({ params }) {
+        const split = splits().find(({ id }) => id === params.id)
+        if (split !== undefined) return split
         const status = models.get(params.id)
         if (!isUsable(status)) throw notUsable(status)
         return toModel(status)

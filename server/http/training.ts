@@ -22,17 +22,18 @@ import {
   TrainingStreamEvent,
 } from '../wire/training.ts'
 import { followJob } from './follow_job.ts'
-import { type Route, route } from './route.ts'
+import { type Route, route, type Scope } from './route.ts'
 
 export type TrainingDeps = { home: string; jobs: Jobs; schedules: Schedules }
 
 export function trainingRoutes(deps: TrainingDeps): Route[] {
   const { home, jobs, schedules } = deps
   const params = z.strictObject({ id: z.string() })
-  const common = { tag: 'Training', scope: 'use' } as const
+  const common = { tag: 'Training', scope: 'use' as Scope }
   return [
     route({
       ...common,
+      scope: 'manage',
       method: 'POST',
       path: '/v1/training/start',
       summary: 'Train an adapter, or with dry_run see the plan with its reasons first',
@@ -56,6 +57,7 @@ export function trainingRoutes(deps: TrainingDeps): Route[] {
     }),
     route({
       ...common,
+      scope: 'manage',
       method: 'POST',
       path: '/v1/training/search',
       summary: 'Look for the learning rate and the rank by short trials, then train with the best',
@@ -117,6 +119,7 @@ export function trainingRoutes(deps: TrainingDeps): Route[] {
     }),
     route({
       ...common,
+      scope: 'manage',
       method: 'POST',
       path: '/v1/training/schedules',
       summary: 'Train at night on what a dataset has gained',
@@ -126,6 +129,7 @@ export function trainingRoutes(deps: TrainingDeps): Route[] {
     }),
     route({
       ...common,
+      scope: 'manage',
       method: 'DELETE',
       path: '/v1/training/schedules/{id}',
       summary: 'Delete a schedule; its adapters stay',

@@ -27,6 +27,8 @@ export type LspDeps = {
   version: string
   /** Keeps what became of a suggestion; called only when the user opted in. */
   collect(outcome: Outcome): void
+  /** Told what became of each suggestion, without its text; `model` is what the settings name. */
+  counted?(model: string, type: Outcome['type']): void
   log: Log
   /** Monotonic, in ms. */
   now(): number
@@ -67,6 +69,7 @@ export function connect(deps: LspDeps, socket: TextSocket): { close(): void } {
     wait: deps.wait,
     settings: () => settings.completion,
     outcome(outcome) {
+      deps.counted?.(settings.completion.model, outcome.type)
       if (settings.training.collectCompletions) deps.collect(outcome)
     },
   })

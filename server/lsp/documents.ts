@@ -5,12 +5,19 @@ import type {
   TextDocumentContentChangeEvent,
 } from 'vscode-languageserver'
 import { TextDocument } from 'vscode-languageserver-textdocument'
+import { keyOf } from './files.ts'
 
 export class Documents {
   readonly #documents = new Map<string, TextDocument>()
 
   get(uri: string): TextDocument | undefined {
     return this.#documents.get(uri)
+  }
+
+  /** The open document of a file, however its URI is spelled. */
+  find(uri: string): TextDocument | undefined {
+    const key = keyOf(uri)
+    return this.#documents.get(uri) ?? this.all().find(document => keyOf(document.uri) === key)
   }
 
   all(): TextDocument[] {

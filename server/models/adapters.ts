@@ -172,8 +172,8 @@ export function publishAdapter(home: string, input: Publish): Adapter {
     const created = input.card.created ?? Date.now()
     writeCard(taken ? `${paths.card}.next` : paths.card, { ...input.card, base, version, created })
     if (taken) {
-      renameSync(beside, paths.file)
-      renameSync(`${paths.card}.next`, paths.card)
+      rename(beside, paths.file)
+      rename(`${paths.card}.next`, paths.card)
     } else {
       placeNew(beside, paths.file, () => nameTaken(base, name))
     }
@@ -195,8 +195,8 @@ export function rollBackAdapter(home: string, base: string, name: string, versio
   const paths = pathsOf(home, base, name)
   const from = pathsOf(home, base, name, wanted)
   if (existsSync(paths.file)) keep(home, adapterAt(home, base, name))
-  renameSync(from.file, paths.file)
-  if (existsSync(from.card)) renameSync(from.card, paths.card)
+  rename(from.file, paths.file)
+  if (existsSync(from.card)) rename(from.card, paths.card)
   else writeCard(paths.card, { base, version: wanted })
   return adapterAt(home, base, name)
 }
@@ -226,8 +226,8 @@ export function renameAdapter(home: string, base: string, name: string, newName:
   }
   for (const version of [...olderVersions(home, base, name), undefined]) {
     const [from, into] = [pathsOf(home, base, name, version), pathsOf(home, base, to, version)]
-    if (existsSync(from.card)) renameSync(from.card, into.card)
-    renameSync(from.file, into.file)
+    if (existsSync(from.card)) rename(from.card, into.card)
+    rename(from.file, into.file)
   }
   return adapterAt(home, base, to)
 }
@@ -283,13 +283,13 @@ function keep(home: string, adapter: Adapter): void {
 
 function writeCard(path: string, card: AdapterCard): void {
   writeFileSync(`${path}.part`, `${JSON.stringify(card, undefined, 2)}\n`, { flush: true })
-  renameSync(`${path}.part`, path)
+  rename(`${path}.part`, path)
 }
 
 function move(from: string, to: string): void {
   rmSync(to, { force: true })
   try {
-    renameSync(from, to)
+    rename(from, to)
   } catch (thrown) {
     if ((thrown as NodeJS.ErrnoException).code !== 'EXDEV') throw thrown
     copyFileSync(from, to)
@@ -304,6 +304,20 @@ function placeNew(from: string, to: string, taken: () => HubError): void {
   } catch (thrown) {
     if ((thrown as NodeJS.ErrnoException).code === 'EEXIST') throw taken()
     if (existsSync(to)) throw taken()
-    renameSync(from, to)
+    rename(from, to)
+  }
+}
+
+/** Windows refuses to replace a file that a virus scanner or a reader holds open for a moment. */
+function rename(from: string, to: string): void {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      renameSync(from, to)
+      return
+    } catch (thrown) {
+      const busy = ['EPERM', 'EACCES', 'EBUSY'].includes((thrown as NodeJS.ErrnoException).code ?? '')
+      if (process.platform !== 'win32' || !busy || attempt === 20) throw thrown
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 50)
+    }
   }
 }

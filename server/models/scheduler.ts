@@ -11,14 +11,7 @@ import { CPU_REPORT, chooseLibrary, type DeviceReport, freeDeviceBytes, type Lib
 import { estimateNeed, fitLayers, type Need } from './estimate.ts'
 import type { Lease, ModelStatus, Models } from './models.ts'
 import type { StartWorker, WorkerProcess } from './process.ts'
-import {
-  type Attempt,
-  cannotReserve,
-  type Reservation,
-  Reservations,
-  type ReserveOptions,
-  type Space,
-} from './reserve.ts'
+import { type Neighbour, type Reservation, Reservations, type ReserveOptions, type Space } from './reserve.ts'
 
 /** The settings that loading reads, at each load anew. */
 export type LoadSettings = {
@@ -111,7 +104,7 @@ export class Scheduler implements Models {
   /** Loads go one after the other: two that measure the same free memory would both take it. */
   #lastLoad: Promise<unknown> = Promise.resolve()
   #released = Promise.withResolvers<void>()
-  readonly #reservations = new Reservations(() => this.#wake())
+  readonly #reservations: Reservations
   readonly #closing = new AbortController()
   readonly #closed: Promise<void>
 
@@ -120,6 +113,20 @@ export class Scheduler implements Models {
     this.#closed = new Promise(resolve =>
       this.#closing.signal.addEventListener('abort', () => resolve(), { once: true }),
     )
+    this.#reservations = new Reservations({
+      room: async () => {
+        const { report, ...room } = await this.#room()
+        const { library, device } = report
+        return { ...room, library, device, neighbours: this.#neighbours(device) }
+      },
+      between: act => this.#between(act),
+      released: () => this.#released.promise,
+      wake: () => this.#wake(),
+      closing: this.#closing.signal,
+      memoryFraction: () => deps.settings().memoryFraction,
+      now: deps.now,
+      log: deps.log,
+    })
     this.#idleTimer = setInterval(() => void this.#unloadIdle(), IDLE_CHECK_MS)
     this.#idleTimer.unref()
   }
@@ -380,7 +387,9 @@ export class Scheduler implements Models {
       // What can never fit must not push the others out first.
       if (plan.options.device === 'cpu' && plan.needBytes > plan.mostBytes) throw tooLarge(entry.file, plan)
       const others = [...this.#entries.values()].filter(other => other.resident !== undefined && other !== entry)
-      const victim = this.#victim(others, Number.POSITIVE_INFINITY)
+      const victim = others
+        .filter(other => isIdle(other) && other.file.sidecar.pin !== true)
+        .sort((a, b) => a.resident!.lastUsedMs - b.resident!.lastUsedMs)[0]
       if (victim !== undefined) {
         this.#deps.log.info('unloading to make room', { model: victim.file.id, for: entry.file.id })
         await this.#unload(victim)
@@ -455,96 +464,39 @@ export class Scheduler implements Models {
     return { report, freeBytes, usableBytes, mostBytes: most - setAside(true) }
   }
 
-  /** The idle model that was used longest ago, and last before that time. */
-  #victim(entries: Entry[], beforeMs: number): Entry | undefined {
-    return entries
-      .filter(entry => entry.resident !== undefined && entry.loading === undefined)
-      .filter(entry => isIdle(entry) && entry.file.sidecar.pin !== true && entry.resident!.lastUsedMs <= beforeMs)
-      .sort((a, b) => a.resident!.lastUsedMs - b.resident!.lastUsedMs)[0]
-  }
-
   // Memory for others than models.
 
   /** The device that training would run on, with what it would find there. */
-  async space(): Promise<Space> {
-    const { report, freeBytes, mostBytes } = await this.#room()
-    const { memoryFraction } = this.#deps.settings()
-    const { device } = report
-    const reserved = this.#reservations.bytes(device) - this.#reservations.pendingBytes(device)
-    const evictable = [...this.#entries.values()].reduce((sum, entry) => {
+  space(): Promise<Space> {
+    return this.#reservations.space()
+  }
+
+  /** As Reservations.reserve: memory for something else than a model. @throws HubError insufficient_memory, cancelled */
+  reserve(bytes: number, options: ReserveOptions, signal: AbortSignal): Promise<Reservation> {
+    return this.#reservations.reserve(bytes, options, signal)
+  }
+
+  #between<T>(act: () => Promise<T>): Promise<T> {
+    const done = this.#lastLoad.then(act)
+    this.#lastLoad = done.catch(() => undefined)
+    return done
+  }
+
+  #neighbours(device: Device): Neighbour[] {
+    return [...this.#entries.values()].flatMap(entry => {
       const { resident, file } = entry
-      if (resident === undefined || resident.options.device !== report.device) return sum
-      if (file.sidecar.pin === true || !isIdle(entry)) return sum
+      if (resident === undefined || resident.options.device !== device) return []
       // Mapped weights are counted as available memory already.
-      const mapped = report.device === 'cpu' && resident.options.useMmap ? file.bytes : 0
-      return sum + Math.max(0, resident.needBytes - mapped)
-    }, 0)
-    return {
-      library: report.library,
-      device: report.device,
-      freeBytes: Math.max(0, Math.min(mostBytes, memoryFraction * (freeBytes + reserved + evictable))),
-      totalBytes: mostBytes,
-    }
-  }
-
-  /**
-   * Sets memory of the device aside for something else than a model: idle models make room, busy ones are waited for, and
-   * it is given back on request; see ReserveOptions.
-   * @throws HubError insufficient_memory with the figures, cancelled
-   */
-  async reserve(bytes: number, options: ReserveOptions, signal: AbortSignal): Promise<Reservation> {
-    let told = ''
-    for (;;) {
-      const released = this.#released.promise
-      // Between two loads, never in the midst of one; but loads do not wait while it waits.
-      const attempt = this.#lastLoad.then(() => this.#tryReserve(bytes, options))
-      this.#lastLoad = attempt.catch(() => undefined)
-      const result = await attempt
-      if ('reservation' in result) {
-        if (!signal.aborted) return result.reservation
-        result.reservation.release()
+      const mapped = device === 'cpu' && resident.options.useMmap ? file.bytes : 0
+      return {
+        id: file.id,
+        pinned: file.sidecar.pin === true,
+        idle: isIdle(entry) && entry.loading === undefined,
+        lastUsedMs: resident.lastUsedMs,
+        freesBytes: Math.max(0, resident.needBytes - mapped),
+        unload: () => this.#unload(entry),
       }
-      if (signal.aborted) throw new HubError('cancelled', 'the reservation was cancelled')
-      if ('reservation' in result) continue
-      if (result.wait !== told) options.waits?.(result.wait)
-      told = result.wait
-      const timer = Promise.withResolvers<void>()
-      const timeout = result.retryMs === undefined ? undefined : setTimeout(timer.resolve, result.retryMs)
-      try {
-        await untilAborted(Promise.race([released, this.#closed, timer.promise]), signal)
-      } finally {
-        clearTimeout(timeout)
-      }
-    }
-  }
-
-  async #tryReserve(bytes: number, options: ReserveOptions): Promise<Attempt> {
-    for (;;) {
-      if (this.#closing.signal.aborted) throw new HubError('shutting_down', 'the hub is shutting down')
-      const { report, freeBytes, usableBytes, mostBytes } = await this.#room()
-      const { library, device } = report
-      if (bytes <= usableBytes) {
-        return { reservation: this.#reservations.add({ library, device, bytes }, options) }
-      }
-      if (bytes > mostBytes) throw cannotReserve(options.what, bytes, usableBytes, freeBytes)
-      const others = [...this.#entries.values()].filter(({ resident }) => resident?.options.device === device)
-      const victim = this.#victim(others, this.#deps.now() - options.idleMs)
-      if (victim !== undefined) {
-        this.#deps.log.info('unloading to make room', { model: victim.file.id, for: options.what })
-        await this.#unload(victim)
-        continue
-      }
-      const free = others.filter(({ file }) => file.sidecar.pin !== true)
-      const busy = free.find(entry => !isIdle(entry))
-      if (busy !== undefined) return { wait: `it waits for the memory of ${busy.file.id}, which is in use` }
-      const recent = this.#victim(free, Number.POSITIVE_INFINITY)
-      if (recent !== undefined) {
-        const retryMs = Math.max(1, recent.resident!.lastUsedMs + options.idleMs - this.#deps.now())
-        return { wait: `it waits until ${recent.file.id} has been idle for ${options.idleMs / 1000} s`, retryMs }
-      }
-      if (this.#reservations.bytes(device) > 0) return { wait: 'it waits for the memory of another job' }
-      throw cannotReserve(options.what, bytes, usableBytes, freeBytes)
-    }
+    })
   }
 
   #wake(): void {

@@ -5,20 +5,43 @@ import type { Value } from './tape.ts'
 
 export type ChunkShape = Omit<Chunk, 'mask'>
 
-/** Queries per chunk: few enough for the caches and to skip most of what lies above the diagonal, enough for full products. */
-export const chunkQueries = (length: number): number => Math.min(length, 128)
+/**
+ * Queries per chunk: few enough for the caches and to skip most of what lies above the diagonal, enough for full products. A GPU
+ * wants larger products, and fewer of them.
+ */
+export const chunkQueries = (length: number, onCpu: boolean): number => Math.min(length, onCpu ? 64 : 128)
 
-/** Cuts a row's queries; with a window, the keys that no query of the chunk can see are left out. */
-export function cutQueries(length: number, size: number, window: number): ChunkShape[] {
+/**
+ * Cuts a row's queries. Keys that no query of a chunk can see are left out: those before the window, and with `firsts`, the first key
+ * that each chunk sees, those of earlier sequences.
+ */
+export function cutQueries(length: number, size: number, window: number, firsts?: readonly number[]): ChunkShape[] {
   const chunks: ChunkShape[] = []
   for (let start = 0; start < length; start += size) {
     const count = Math.min(size, length - start)
+    const first = Math.max(firsts?.[chunks.length] ?? 0, window > 0 ? start - window + 1 : 0)
     // Kernels like lengths that are multiples of 32.
-    const low = window > 0 ? Math.floor(Math.max(0, start - window + 1) / 32) * 32 : 0
+    const low = Math.floor(first / 32) * 32
     chunks.push({ start, count, low, keys: start + count - low })
   }
   return chunks
 }
+
+/** The first key that each chunk of queries sees of a packed row: where the sequence of its first query begins. */
+export function firstKeys(segments: Int32Array, length: number, size: number): number[] {
+  const firsts: number[] = []
+  // Behind the row lies padding, as one more sequence.
+  const segment = (i: number): number => segments[i] ?? -1
+  for (let i = 0, begin = 0; i < length; i++) {
+    if (segment(i) !== segment(i - 1)) begin = i
+    if (i % size === 0) firsts.push(begin)
+  }
+  return firsts
+}
+
+/** Keys times queries. */
+export const seenPairs = (chunks: readonly ChunkShape[]): number =>
+  chunks.reduce((sum, { keys, count }) => sum + keys * count, 0)
 
 /** The mask of a chunk: a query sees its own segment, up to itself, and within the window. Padding sees padding, so that no row is empty. */
 export function maskOf(chunk: ChunkShape, segments: Int32Array, window: number): Float32Array {
@@ -48,7 +71,7 @@ export function attention(net: Network, q: Value, k: Value, v: Value, settings: 
   const group = heads / kvHeads
   const chunks = net.chunks(settings.window)
   const whole = chunks.length === 1
-  const kept = chunks.reduce((sum, chunk) => sum + chunk.keys * chunk.count, 0) * heads * 4 <= net.keepBytes
+  const kept = net.keeps(settings.window)
 
   // Heads of one KV group lie behind one another as further queries, so that no sum over a group is needed later.
   const split = (x: Pointer, { start, count }: Chunk, step: number): Pointer => {

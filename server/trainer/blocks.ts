@@ -62,7 +62,7 @@ export function linear(net: Network, x: Value, name: string, unread = false): Va
   let tensor = x.tensor
   if (!unread) {
     tensor = op.mul_mat(weight.tensor, x.tensor)
-    if (pair && hidden !== undefined) tensor = op.add(tensor, op.mul_mat(pair.b.tensor, hidden))
+    if (pair && hidden !== undefined) tensor = op.add(tensor, tape.thinProduct(pair.b.tensor, hidden, pair.b.shape[0]))
     if (bias) tensor = op.add(tensor, bias.tensor)
   }
   const y: Value = {
@@ -78,7 +78,7 @@ export function linear(net: Network, x: Value, name: string, unread = false): Va
       const dHidden = op.scale(op.mul_mat(tape.transpose(pair.b.tensor), dy), adapter.scale) // [rank, n]
       tape.addGradient(pair.a, op.out_prod(kept.tensor, dHidden)) // [in, rank]
       if (x.needs) {
-        const dx = op.mul_mat(tape.transpose(pair.a.tensor), dHidden) // [in, n]
+        const dx = tape.thinProductOfTransposed(pair.a.tensor, dHidden, pair.b.shape[0]) // [in, n]
         tape.addGradient(x, mask === undefined ? dx : op.mul(dx, mask))
       }
     }

@@ -2,8 +2,8 @@
 import { HubError } from '../lib/error.ts'
 import type { Backend, Ggml } from '../native/ggml.ts'
 import { GGML_TYPE } from '../native/ggml_api.ts'
-import type { Pointer } from '../native/structs.ts'
-import { chunkQueries, cutQueries, maskOf } from './attention.ts'
+import { DEVICE_TYPE, type Pointer } from '../native/structs.ts'
+import { chunkQueries, cutQueries, maskOf, seenPairs } from './attention.ts'
 import { decoderLayer, rmsNorm, scale } from './blocks.ts'
 import type { Family, Numbers } from './families/family.ts'
 import { chunkRows, crossEntropy, type LossInputs, logitsOf, lossInputs, selectRows } from './loss.ts'
@@ -12,7 +12,7 @@ import { Tape, type Value } from './tape.ts'
 import type { Row } from './types.ts'
 
 const { F32, I32 } = GGML_TYPE
-/** Attention probabilities of a layer that are kept rather than computed again. */
+/** Attention probabilities of a layer up to which they are kept rather than computed again. */
 const KEEP_BYTES = 128 * 2 ** 20
 /** Dropout reads a pool of random factors, each linear from a place of its own within so many numbers. */
 const DROPOUT_PLACES = 2 ** 16
@@ -36,6 +36,8 @@ export type GraphOptions = {
   kind: 'train' | 'evaluate' | 'logits'
   /** false leaves the adapter out: the base itself. */
   adapted?: boolean
+  /** The first key that each chunk of queries sees, for rows of that layout alone; without it for all rows. */
+  firsts?: readonly number[]
   checkpoint?: boolean
   dropout?: number
   /** Queries per chunk of attention, and rows per chunk of the head; chosen by size when left out. */
@@ -48,6 +50,8 @@ export type Graph = {
   tape: Tape
   length: number
   supervised: number
+  /** It takes rows of one layout only. */
+  ofLayout: boolean
   /** F32 [vocabulary, length] of a `logits` graph. */
   logits: Pointer | undefined
   /** Writes a row's inputs; the loss is multiplied by `scale`. @throws HubError invalid_request when the row does not fit */
@@ -65,7 +69,7 @@ export function buildGraph(base: Base, options: GraphOptions): Graph {
   const { ggml, backend, family, numbers } = base
   const { length, supervised, kind, adapted = true, checkpoint = true, dropout = 0 } = options
   const train = kind === 'train'
-  const querySize = Math.min(length, options.attentionChunk ?? chunkQueries(length))
+  const querySize = queriesPerChunk(base, options)
   const headRows = Math.min(supervised, options.headRows ?? chunkRows(supervised, numbers.vocabulary))
   const tape = new Tape(ggml, backend, { ...sizes(numbers, options, querySize, headRows), train })
 
@@ -75,7 +79,7 @@ export function buildGraph(base: Base, options: GraphOptions): Graph {
   const chunks = (window: number): Chunk[] => {
     const known = chunksOf.get(window)
     if (known !== undefined) return known
-    const made = cutQueries(length, querySize, window).map(chunk => ({
+    const made = cutQueries(length, querySize, window, options.firsts).map(chunk => ({
       ...chunk,
       mask: tape.input(F32, chunk.keys, chunk.count),
     }))
@@ -94,7 +98,8 @@ export function buildGraph(base: Base, options: GraphOptions): Graph {
     positions,
     ropeFactors: ropeFactors(base, length),
     chunks,
-    keepBytes: KEEP_BYTES,
+    // By the widest layout, so that no other takes more memory than it.
+    keeps: window => seenPairs(cutQueries(length, querySize, window)) * numbers.heads * 4 <= KEEP_BYTES,
     smooth: options.smooth ?? false,
     ...(adapted && base.adapter && { adapter: adapterOf(tape, base.adapter, pool, length) }),
   }
@@ -122,6 +127,7 @@ export function buildGraph(base: Base, options: GraphOptions): Graph {
     tape,
     length,
     supervised,
+    ofLayout: options.firsts !== undefined,
     logits,
     fill(row, scale) {
       checkRow(row, numbers, length)
@@ -151,6 +157,15 @@ export function buildGraph(base: Base, options: GraphOptions): Graph {
     },
     loss: () => (inputs === undefined ? 0 : ggml.get(inputs.loss, new Float32Array(1))[0]!),
   }
+}
+
+/** Queries whose attention is computed at once. */
+export function queriesPerChunk(
+  { backend }: Pick<Base, 'backend'>,
+  options: Pick<GraphOptions, 'length' | 'attentionChunk'>,
+): number {
+  const onCpu = backend.device.type === DEVICE_TYPE.cpu
+  return Math.min(options.length, options.attentionChunk ?? chunkQueries(options.length, onCpu))
 }
 
 /** Targets with a weight of a row: those that another token of the same sequence stands before. */

@@ -2,9 +2,10 @@
 import { HubError } from '../lib/error.ts'
 import { type Ggml, loadGgml } from '../native/ggml.ts'
 import { DEVICE_TYPE, type Pointer } from '../native/structs.ts'
+import { cutQueries, firstKeys, seenPairs } from './attention.ts'
 import { assembleBase, describeBase, readHeader } from './base.ts'
 import type { GgufTensor } from './gguf_read.ts'
-import { type Base, buildGraph, countTargets, type Graph, type GraphOptions } from './graph.ts'
+import { type Base, buildGraph, countTargets, type Graph, type GraphOptions, queriesPerChunk } from './graph.ts'
 import { startFull, startLora } from './lora.ts'
 import { Optimizer } from './optimizer.ts'
 import { Parameters } from './parameters.ts'
@@ -52,6 +53,11 @@ async function startParameters(
       if (!isConstant(tensor.name)) parameters.set(tensor.name, await readAsF32(ggml, path, tensor))
   }
 }
+
+/** Share of the causal attention up to which a graph for the row's own layout is worth its making. */
+const WORTHWHILE = 0.85
+/** Graphs of layouts that are kept; all lie in the same device memory, and each takes a few MiB of the host's. */
+const LAYOUTS = 4
 
 class OpenModel implements TrainerModel {
   readonly parameters: Parameters
@@ -213,15 +219,35 @@ class OpenModel implements TrainerModel {
     }
     // The head costs as much as several layers: a row with few targets gets a smaller one.
     const supervised = [length / 4, length / 2].map(Math.ceil).find(size => size >= targets) ?? length
-    return this.#graph({ kind, length, supervised, adapted })
+    const firsts = this.#layout(row, length)
+    return this.#graph({ kind, length, supervised, adapted, ...(firsts && { firsts }) })
   }
 
-  #graph(wanted: Pick<GraphOptions, 'kind' | 'length' | 'supervised' | 'adapted'>): Graph {
-    const { kind, length, supervised, adapted = true } = wanted
-    const key = [kind, length, supervised, adapted].join()
+  /** A row of many short sequences gets a graph of its own, whose attention leaves out what its masks would: undefined where that gains little. */
+  #layout(row: Row, length: number): number[] | undefined {
+    const { attentionChunk } = this.#options
+    const size = queriesPerChunk(this.#base, { length, ...(attentionChunk !== undefined && { attentionChunk }) })
+    const firsts = firstKeys(row.segments, length, size)
+    const pairs = (...layout: [firsts?: number[]]) => seenPairs(cutQueries(length, size, 0, ...layout))
+    return pairs(firsts) <= WORTHWHILE * pairs() ? firsts : undefined
+  }
+
+  #graph(wanted: Pick<GraphOptions, 'kind' | 'length' | 'supervised' | 'adapted' | 'firsts'>): Graph {
+    const { kind, length, supervised, adapted = true, firsts } = wanted
+    const key = [kind, length, supervised, adapted, ...(firsts ?? [])].join()
     const known = this.#graphs.get(key)
-    if (known !== undefined) return known
-    const graph = buildGraph(this.#base, this.#withChunks({ kind, length, supervised, adapted }))
+    if (known !== undefined) {
+      // To the end of the queue.
+      this.#graphs.delete(key)
+      this.#graphs.set(key, known)
+      return known
+    }
+    const oldest = [...this.#graphs].filter(([, graph]) => graph.ofLayout)
+    for (const [other, graph] of oldest.slice(0, Math.max(0, oldest.length + 1 - LAYOUTS))) {
+      graph.tape.free()
+      this.#graphs.delete(other)
+    }
+    const graph = buildGraph(this.#base, this.#withChunks({ ...wanted, adapted }))
     const before = this.#allocated()
     try {
       this.#allocate(graph)

@@ -27,8 +27,8 @@ export type Network = {
   ropeFactors: Pointer | null
   /** The queries' chunks with their masks, for layers of that window (0: none). */
   chunks(window: number): Chunk[]
-  /** Bytes of attention probabilities of a layer up to which they are kept for the backward pass. */
-  keepBytes: number
+  /** Whether a layer's attention probabilities are kept for the backward pass rather than computed again. */
+  keeps(window: number): boolean
   /** GELU by its formula instead of the library's. */
   smooth: boolean
 }

@@ -23,6 +23,8 @@ export type Value = {
 }
 
 const { F32, I32 } = GGML_TYPE
+/** Ranks up to which OUT_PROD is the faster kernel on the CPU. */
+const THIN = 64
 
 export class Tape {
   readonly ggml: Ggml
@@ -155,6 +157,21 @@ export class Tape {
   /** A view whose matrices lie apart, to be multiplied by: the Vulkan backend takes them for adjacent, so only the CPU gets the view itself. */
   operand(view: Pointer): Pointer {
     return this.#onCpu ? view : this.op.cont(view)
+  }
+
+  /**
+   * W x of a small matrix W [k, m] and x [k, n]. With few k the CPU's product spends its time on single sums, and OUT_PROD, which
+   * runs along the rows of the result, is twice as fast; its operands are the transposes, of which x is the larger.
+   */
+  thinProduct(W: Pointer, x: Pointer, k: number): Pointer {
+    if (!this.#onCpu || k > THIN) return this.op.mul_mat(W, x)
+    return this.op.out_prod(this.transpose(W), this.transpose(x))
+  }
+
+  /** The same, where W^T [m, k] is what there is. */
+  thinProductOfTransposed(WT: Pointer, x: Pointer, k: number): Pointer {
+    if (!this.#onCpu || k > THIN) return this.op.mul_mat(this.transpose(WT), x)
+    return this.op.out_prod(WT, this.transpose(x))
   }
 
   transposeOf(x: Value): Pointer {

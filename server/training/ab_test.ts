@@ -32,6 +32,8 @@ export type AbTests = {
    * @param key what the requests of one conversation have in common; without one each request is drawn by itself
    */
   resolve(id: string, key: string | undefined): string
+  /** Names that requests may use as a model id, with the Unix seconds since when. */
+  names(): { id: string; created: number }[]
   /** @throws HubError conflict when the name is taken, model_not_found for a model that is not there */
   create(request: AbTestRequest): AbTestOut
   /** Newest first. */
@@ -42,6 +44,8 @@ export type AbTests = {
   stop(id: string): AbTestOut
   /** @throws HubError not_found, conflict when the test is stopped */
   vote(id: string, vote: AbVoteRequest): { test: string; variant: Variant }
+  /** Counts a suggestion taken or left in a conversation. What is not the name of a running test, or unknown to it, is left. */
+  completion(name: string, key: string, taken: boolean): void
 }
 
 type Settings = Pick<AbTestRequest, 'base' | 'candidate' | 'metric' | 'confidence'>
@@ -92,6 +96,8 @@ export function createAbTests({ db, isModel, now, log }: AbTestDeps): AbTests {
       if (key !== undefined) note(test, hashed, variant)
       return test.settings[variant].model
     },
+
+    names: () => [...running.values()].map(test => ({ id: test.name, created: Math.floor(test.createdMs / 1000) })),
 
     create(request) {
       const { name, base, candidate, metric, confidence } = request
@@ -161,6 +167,16 @@ export function createAbTests({ db, isModel, now, log }: AbTestDeps): AbTests {
       noteConversation(db, test.id, alone, variant, now())
       countSignal(db, test.id, alone, vote.signal)
       return { test: test.id, variant }
+    },
+
+    completion(name, key, taken) {
+      const test = running.get(name)
+      if (test === undefined) return
+      try {
+        countSignal(db, test.id, hashKey(test.id, key), taken ? 'accepted' : 'rejected')
+      } catch (thrown) {
+        log.warn('a signal of an A/B test was not counted', { test: test.id, reason: HubError.from(thrown).message })
+      }
     },
   }
 }

@@ -4,7 +4,7 @@ import { renameSync, writeFileSync } from 'node:fs'
 import { setTimeout } from 'node:timers/promises'
 import { HubError } from '../lib/error.ts'
 import type { Log } from '../lib/log.ts'
-import { changeCard, splitVersion } from '../models/adapters.ts'
+import { adapterAt, changeCard, splitVersion } from '../models/adapters.ts'
 import type { Models } from '../models/models.ts'
 import type { Database } from '../storage/database.ts'
 import {
@@ -128,9 +128,9 @@ export function createEvaluations(deps: EvaluationsDeps): Evaluations {
 
   return {
     create(request) {
-      deps.models.get(request.base)
-      deps.models.get(request.candidate)
-      openDataset(home, request.dataset, request.version)
+      named('base', () => deps.models.get(request.base))
+      named('candidate', () => deps.models.get(request.candidate))
+      named('dataset', () => openDataset(home, request.dataset, request.version))
       const pending: Pending = {
         id: `eval-${randomUUID().replaceAll('-', '')}`,
         createdMs: now(),
@@ -181,12 +181,28 @@ export function createEvaluations(deps: EvaluationsDeps): Evaluations {
   }
 }
 
+/** An error of `look` names the field of the request. */
+function named(param: string, look: () => unknown): void {
+  try {
+    look()
+  } catch (thrown) {
+    const error = HubError.from(thrown)
+    throw new HubError(error.code, error.message, {
+      param: error.param === 'version' ? 'version' : param,
+      cause: thrown,
+    })
+  }
+}
+
 function markCard(home: string, file: ModelFile, report: EvaluationReport): void {
   const { name, version } = splitVersion(file.adapter!)
   // Older versions keep their card as it was.
   if (version !== undefined) return
+  const { card } = adapterAt(home, file.parent!, name)
   changeCard(home, file.parent!, name, {
     evaluation: {
+      // What training itself measured stays.
+      ...card.evaluation,
       created: report.created,
       base: report.base.id,
       ...(report.dataset !== undefined && { dataset: report.dataset }),

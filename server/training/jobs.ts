@@ -89,16 +89,7 @@ export class Jobs {
   create(asked: NewJob): TrainingJobOut {
     const job = this.#make(asked, newJobId())
     const { request } = job
-    const rival = jobsOf(this.#deps.db, UNFINISHED).find(
-      other => other.model === request.model && other.name === request.name,
-    )
-    if (rival !== undefined) {
-      throw new HubError(
-        'conflict',
-        `The job ${rival.id} makes an adapter ${request.model}:${request.name} already. Choose another name, or cancel that job.`,
-        { param: 'name' },
-      )
-    }
+    this.#refuseRival(job)
     insertJob(this.#deps.db, toStored(job))
     this.#log.say(job, 'info', `The job was created: ${request.model}:${request.name}.`)
     this.#log.save(job)
@@ -155,11 +146,15 @@ export class Jobs {
   /** Queues a job that is paused, or that failed or was cancelled: it goes on behind its last checkpoint. @throws HubError not_found, conflict */
   resume(id: string): TrainingJobOut {
     const job = this.#get(id, ['paused', 'failed', 'cancelled'], 'resumed')
+    this.#refuseRival(job)
+    const { dataset } = job.state.imported ?? {}
+    // Data that was read lies in its dataset; what it was read from may be gone.
+    const { data: _, validation: __, ...rest } = job.request
+    this.#deps.check(dataset === undefined ? job.request : { ...rest, data: { type: 'dataset', ...dataset } })
     job.status = job.state.imported === undefined ? 'validating_files' : 'queued'
     job.state.crashes = 0
     delete job.state.error
     delete job.state.finishedMs
-    this.#deps.check(job.request)
     this.#log.say(job, 'info', 'The job was resumed.')
     this.#log.save(job)
     this.#next()
@@ -226,6 +221,20 @@ export class Jobs {
     })
     const state = { lostSteps: 0, restarts: 0, crashes: 0 }
     return { id, createdMs: this.#deps.now(), status: 'validating_files', request, state }
+  }
+
+  /** Two jobs must not end in the same place. @throws HubError conflict */
+  #refuseRival({ id, request }: Job): void {
+    const rival = jobsOf(this.#deps.db, UNFINISHED).find(
+      other => other.id !== id && other.model === request.model && other.name === request.name,
+    )
+    if (rival !== undefined) {
+      throw new HubError(
+        'conflict',
+        `The job ${rival.id} makes an adapter ${request.model}:${request.name} already. Choose another name, or cancel that job.`,
+        { param: 'name' },
+      )
+    }
   }
 
   #get(id: string, statuses: readonly JobStatus[], what: string): Job {

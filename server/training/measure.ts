@@ -127,12 +127,14 @@ export async function lossOf(
 ): Promise<{ sum: number; weight: number }> {
   const last = weights.findLastIndex(weight => weight > 0)
   if (last < 0) return { sum: 0, weight: 0 }
+  const first = weights.findIndex(weight => weight > 0)
   const request: Generate = {
     prompt: { type: 'tokens', tokens: tokens.slice(0, last + 1) },
     ...PLAIN,
     maxTokens: 0,
     echo: true,
     topLogprobs: 0,
+    logprobsFrom: Math.max(1, first),
     // What was read for another request has no log probabilities any more.
     cachePrompt: false,
   }
@@ -140,7 +142,7 @@ export async function lossOf(
   let weight = 0
   for await (const event of lease.generate(request, signal)) {
     if (event.type !== 'start' || event.echo?.logprobs === undefined) continue
-    for (let index = 1; index <= last; index++) {
+    for (let index = Math.max(1, first); index <= last; index++) {
       const share = weights[index]!
       if (share === 0) continue
       sum -= share * (event.echo.logprobs[index]?.logprob ?? Number.NaN)

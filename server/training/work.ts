@@ -149,7 +149,17 @@ async function runTrainer(
     try {
       if (stage === 'training') enter(deps, job, 'training')
       const asked = { ...trainerJob(), library: reservation.library }
-      run = deps.startRun(asked, message => hearRun(message, run?.pid), 2 * bytes + 2 ** 30)
+      run = deps.startRun(
+        asked,
+        message => {
+          try {
+            hearRun(message, run?.pid)
+          } catch {
+            // The run is worth more than a line of its log, which a full disk cannot take.
+          }
+        },
+        2 * bytes + 2 ** 30,
+      )
       const abort = () => void run?.stop()
       signal.addEventListener('abort', abort, { once: true })
       // Either may have come before the run was there.

@@ -145,6 +145,8 @@ export type Generate = {
   topLogprobs?: number
   /** Give the prompt's own tokens (and log probabilities when asked) back first, as `echo` of completions does. */
   echo?: boolean
+  /** First prompt token whose log probability is wanted, counted from 0; those before it get none. Absent = from the second on. */
+  logprobsFrom?: number
   ignoreEos?: boolean
   /** false = neither read nor keep KV of other requests. */
   cachePrompt: boolean

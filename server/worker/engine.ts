@@ -375,8 +375,12 @@ export class Engine {
     waiting.forEach((slot, index) => {
       const { tokens, run, choice } = slot.sequence!
       const from = slot.cache.length
-      const promptLogits = run.promptLogprobs !== undefined && choice === 0
+      const scored = run.promptLogprobs !== undefined && choice === 0
+      // Tokens before the first one whose probability is wanted need no logits, which are most of the work in a large vocabulary.
+      const unscored = scored ? (run.request.logprobsFrom ?? 1) - 1 - from : 0
+      const promptLogits = scored && unscored <= 0
       let count = evenChunk(tokens.length - from, granted[index]!)
+      if (unscored > 0) count = Math.min(count, unscored)
       if (promptLogits) {
         count = Math.max(1, Math.min(count, OUTPUT_ROWS - outputs))
         outputs += count

@@ -17,7 +17,7 @@ const INFO: ModelInfo = {
   memoryBytes: 1,
   deviceBytes: 0,
   loadMs: 0,
-  hasFim: false,
+  hasFim: true,
   hasChatTemplate: true,
   chatFormat: 'plain',
   canEmbed: false,

@@ -1,5 +1,5 @@
-/** `npm run bench -- serve|hub|switch|train`: measures the hub, alone or beside another OpenAI-compatible server, and the trainer. Never a test: the machine decides the figures. */
-import { writeFileSync } from 'node:fs'
+/** `npm run bench -- serve|hub|switch|train|complete`: measures the hub, alone or beside another OpenAI-compatible server, the trainer and inline completion. Never a test: the machine decides the figures. */
+import { existsSync, writeFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { formatTable } from '../../server/cli/terminal.ts'
@@ -12,12 +12,13 @@ import { modelId, type Server, startLlamaServer, startReadyHub } from './servers
 import { describeMachine, formatNumber, median, pairedRatios, percentile } from './statistics.ts'
 import { measureSwitch } from './switch.ts'
 
-const USAGE = `usage: npm run bench -- serve|hub|switch|train [options]
+const USAGE = `usage: npm run bench -- serve|hub|switch|train|complete [options]
 
   serve    everything: tokens/s, first token, ready after start, hub overhead, idle memory, model switch
   hub      overhead over a worker that answers at once, and idle memory
   switch   unload A, load B, first token, against loading B alone
   train    a training step against the library's matmul rate and its autodiff, over two cores, and memory plans
+  complete inline completion: a person typing, against a client of /infill that works as llama.vscode does
 
   --llama-server FILE   start this llama-server beside the hub, with the same threads, context and slots
   --peer-args "ARGS"    more arguments for it
@@ -69,7 +70,7 @@ const parts = new Set(
   command === 'serve' ? (options.only?.split(',') ?? PARTS) : command === 'hub' ? ['hub', 'idle'] : ['switch'],
 )
 const strange = [...parts].find(part => !PARTS.includes(part))
-if (options.help || !['serve', 'hub', 'switch', 'train'].includes(command ?? '') || strange !== undefined) {
+if (options.help || !['serve', 'hub', 'switch', 'train', 'complete'].includes(command ?? '') || strange !== undefined) {
   if (strange !== undefined) console.error(`--only knows ${PARTS.join(', ')}, not "${strange}"\n`)
   console.log(USAGE)
   process.exit(options.help ? 0 : 2)
@@ -81,7 +82,15 @@ const threads =
 const context = wholeNumber('context', options.context)
 const slots = wholeNumber('slots', options.slots)
 const settings = { device: 'cpu', threads, slots, contextTokens: context, logLevel: 'warn' }
-const model = options.model !== undefined ? resolve(options.model) : command === 'train' ? '' : benchModel(1)
+const STARTER = resolve(import.meta.dirname, '..', '..', 'local_models', 'code_models', 'starter.gguf')
+const model =
+  options.model !== undefined
+    ? resolve(options.model)
+    : command === 'train'
+      ? ''
+      : command === 'complete' && existsSync(STARTER)
+        ? STARTER
+        : benchModel(1)
 const figures: Figures = {}
 const rows: string[][] = [['measurement', 'unit', 'hub', 'p95', 'peer', 'p95', 'hub/peer', 'range', 'better']]
 const note = (line: string): void => {
@@ -89,6 +98,7 @@ const note = (line: string): void => {
 }
 
 if (command === 'train') await runTrain()
+else if (command === 'complete') await runComplete()
 else await benchHub()
 if (options.json !== undefined) {
   writeFileSync(options.json, `${JSON.stringify({ machine: describeMachine(), ...figures }, undefined, 2)}\n`)
@@ -110,6 +120,24 @@ async function benchHub(): Promise<void> {
   console.log(
     `\nhub/peer is the median of the rounds' own ratios; p95 is the slow end, of tokens/s the lowest. At the end: ${describeMachine()}`,
   )
+}
+
+async function runComplete(): Promise<void> {
+  const { benchComplete } = await import('./complete_run.ts')
+  console.log(describeMachine())
+  console.log(`model ${modelId(model)}, ${threads} threads, context ${context}\n`)
+  const { peer: url, 'peer-model': peerModel, 'llama-server': binary } = options
+  const peer = url === undefined ? undefined : { url, model: peerModel ?? modelId(model) }
+  const result = await benchComplete({
+    model,
+    settings,
+    rounds: options.rounds === '5' ? 1 : rounds,
+    peer,
+    startPeer: binary === undefined ? undefined : () => startLlamaServer(binary, model, peerArgs()),
+  })
+  Object.assign(figures, result.figures)
+  console.log(formatTable(result.rows, [1, 2, 3]).join('\n'))
+  console.log(`\nAt the end: ${describeMachine()}`)
 }
 
 /** Loaded only here: the other commands measure processes that must stay free of native code. */

@@ -35,7 +35,7 @@ export type HubOptions = {
 }
 
 /** A hub in a new home under the temporary folder; it listens when this returns, and no model is loaded. */
-export async function startHub(options: HubOptions): Promise<Server & { pid: number }> {
+export async function startHub(options: HubOptions): Promise<Server & { pid: number; home: string }> {
   const home = mkdtempSync(join(tmpdir(), 'ai-hub-bench-'))
   const folder = join(home, 'local_models', 'custom_models')
   mkdirSync(folder, { recursive: true })
@@ -62,7 +62,7 @@ export async function startHub(options: HubOptions): Promise<Server & { pid: num
     await stop()
     throw error
   }
-  return { name: 'hub', url, model: modelId(options.models[0] ?? ''), pid: child.pid ?? 0, stop }
+  return { name: 'hub', url, model: modelId(options.models[0] ?? ''), pid: child.pid ?? 0, home, stop }
 }
 
 /** Waits until the hub has read its folders. */

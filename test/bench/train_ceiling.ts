@@ -6,11 +6,13 @@ import { projections, type TrainShape } from './train_model.ts'
 
 /** One product a [k, m] x b [k, n] -> [m, n], done `times` in a step. */
 export type Product = { name: string; type: number; k: number; m: number; n: number; times: number }
+/** Of equal length in the row that is measured; each attends to itself alone. */
+export const SEQUENCES = 2
 export type Products = { projections: Product[]; attention: Product[]; adapter: Product[] }
 
 /**
  * The products that a step over a row of `length` tokens cannot do without, all tokens being targets: projections and head, again
- * in as many layers as are `recomputed`, and their gradients by the F32 transpose; the causal half of attention; the adapter of `rank`
+ * in as many layers as are `recomputed`, and their gradients by the F32 transpose; the causal half of each sequence's attention; the adapter of `rank`
  * on every projection. Nobody needs the gradient by the first layer's input, nor the last projection of a recomputed layer.
  */
 export function stepProducts(
@@ -43,10 +45,11 @@ export function stepProducts(
   list.push({ name: 'output back', type: F32, k: vocabulary, m: width, n: length, times: 1 })
   const size = width / heads
   // Scores and their gradient contract over the head, the other three over positions; half of each lies above the diagonal.
-  const half = heads / 2
+  const half = (heads / 2) * SEQUENCES
+  const seen = length / SEQUENCES
   const attention = [
-    { name: 'scores', type: F32, k: size, m: length, n: length, times: half * (forwards + layers) },
-    { name: 'mix', type: F32, k: length, m: size, n: length, times: half * (forwards + 3 * layers) },
+    { name: 'scores', type: F32, k: size, m: seen, n: seen, times: half * (forwards + layers) },
+    { name: 'mix', type: F32, k: seen, m: size, n: seen, times: half * (forwards + 3 * layers) },
   ]
   return { projections: list, attention, adapter }
 }

@@ -53,7 +53,7 @@ export const plan = (checkpointEverySteps: number): TrainingPlan => ({
     layerCheckpointing: true,
     library: 'cpu',
   },
-  reasons: {},
+  reasons: { epochs: 'because' },
   expected: {
     steps: 10,
     seconds: 1,
@@ -83,10 +83,22 @@ export type Queue = {
   status(id: string, ...wanted: string[]): Promise<TrainingJobOut>
 }
 
-type Changes = Partial<JobSteps> & { checkpointEverySteps?: number; deps?: Partial<JobsDeps>; home?: string }
+/** `script` is for jobs that were not added by `add`. */
+type Changes = Partial<JobSteps> & {
+  script?: Script
+  checkpointEverySteps?: number
+  deps?: Partial<JobsDeps>
+  home?: string
+}
 
 export function openQueue(context: { after(close: () => Promise<void>): void }, changes: Changes = {}): Queue {
-  const { checkpointEverySteps = 5, deps = {}, home = mkdtempSync(join(tmpdir(), 'hub-jobs-')), ...steps } = changes
+  const {
+    script = { steps: 10 },
+    checkpointEverySteps = 5,
+    deps = {},
+    home = mkdtempSync(join(tmpdir(), 'hub-jobs-')),
+    ...steps
+  } = changes
   const db = openDatabase(join(home, 'hub.db'))
   const scripts = new Map<string, Script>()
   const events: TrainingEvent[] = []
@@ -103,7 +115,7 @@ export function openQueue(context: { after(close: () => Promise<void>): void }, 
     },
     async writeTokens(job, folder) {
       queue.calls.push(`tokens ${job.request.name}`)
-      writeFileSync(join(folder, TRAIN_TOKENS), JSON.stringify(scripts.get(job.request.name) ?? { steps: 10 }))
+      writeFileSync(join(folder, TRAIN_TOKENS), JSON.stringify(scripts.get(job.request.name) ?? script))
       return { stats: STATS }
     },
     plan: async () => plan(checkpointEverySteps),

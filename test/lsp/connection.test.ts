@@ -132,6 +132,19 @@ test('outcomes are kept only with consent', async context => {
   assert.equal((collected[0] as { type: string }).type, 'accepted')
 })
 
+test('what became of a suggestion is counted without consent, and nothing of its text', async context => {
+  const { client, collected, counted, time } = lspServer(context, says('one()\n'))
+  await client.initialize({ settings: { completion: { model: 'fake' } } })
+  await client.request('aiHub/counts', null)
+  client.open(URI, 'const a = \n')
+  const { result } = client.complete(URI, 0, 10)
+  const [item] = (await settled(time, result)) as { command: { arguments: [number] } }[]
+  client.notify('aiHub/accepted', { id: item!.command.arguments[0] })
+  await until(time, () => counted.length === 1)
+  assert.deepEqual(counted, [['fake', 'accepted']])
+  assert.deepEqual(collected, [])
+})
+
 test('garbage ends neither the connection nor the server', async context => {
   const { client } = lspServer(context)
   await client.initialize()

@@ -6,7 +6,7 @@ import { join, resolve } from 'node:path'
 import { test } from 'node:test'
 import { WebSocket } from 'ws'
 import { frame, MessageSplitter } from '../../server/cli/lsp.ts'
-import { LspClient } from '../helpers/lsp.ts'
+import { LspClient } from '../helpers/lsp_client.ts'
 import { RANDOM_CHAT, type RealHub, realHub } from '../helpers/real_hub.ts'
 
 const MAIN = resolve(import.meta.dirname, '..', '..', 'server', 'main.ts')

@@ -10,7 +10,7 @@ import { choosePlaces, isWellFormed } from '../../training_data/starter/lines.ts
 import { Ngram } from '../../training_data/starter/ngram.ts'
 import { plotLoss } from '../../training_data/starter/plot.ts'
 import { tableRows } from '../../training_data/starter/product.ts'
-import { cutMiddle, documentSequences, fimTokens } from '../../training_data/starter/samples.ts'
+import { cutMiddle, documentSequences, fimTokens, infillSequences } from '../../training_data/starter/samples.ts'
 import {
   CHAT_END,
   CHAT_START,
@@ -72,6 +72,23 @@ test('documents in pieces: the same pass the same pieces, plain ones hold the wh
   const plain = documentSequences(tokenizer, [document], { ...options, fimShare: 0 })
   assert.equal(tokenizer.decode(plain.flatMap(({ tokens }) => [...tokens])), document.text)
   assert.equal(plain.at(-1)?.tokens.at(-1), tokenizer.special(END))
+})
+
+test('lines to be filled in: the parts are neighbours in the text, and the missing one counts most', () => {
+  const document = { source: 's', path: 'p', kind: 'code', text: TEXT.repeat(20) } as const
+  const sequences = infillSequences(tokenizer, [document], { seed: 1, pass: 0, tokens: 20_000 })
+  assert.ok(sequences.length > 40, String(sequences.length))
+  for (const { tokens, weights } of sequences) {
+    const [suffix, middle] = [FIM_SUFFIX, FIM_MIDDLE].map(token =>
+      tokens.indexOf(tokenizer.special(token as typeof END)),
+    )
+    const text = (from: number, to: number): string => tokenizer.decode(tokens.slice(from, to))
+    const whole = text(1, suffix!) + text(middle! + 1, tokens.length - 1) + text(suffix! + 1, middle!)
+    assert.ok(document.text.includes(whole))
+    assert.doesNotMatch(text(middle! + 1, tokens.length), /\n/)
+    assert.ok(weights.every((weight, at) => (at > middle! ? weight === 2 : weight < 0.2)))
+  }
+  assert.deepEqual(infillSequences(tokenizer, [document], { seed: 1, pass: 0, tokens: 20_000 }), sequences)
 })
 
 test('of a chat the answers and their ends are learned, and nothing else', () => {

@@ -88,7 +88,21 @@ test("the program's own migrations: numbered without a gap, applied, and stable 
     const path = join(folder, 'sub', 'hub.db')
     openDatabase(path, now).close()
     const db = openDatabase(path, now)
-    assert.deepEqual(tables(db), ['migrations', 'profiles', 'responses', 'settings'])
+    assert.deepEqual(tables(db), [
+      'ab_conversations',
+      'ab_tests',
+      'evaluations',
+      'files',
+      'migrations',
+      'profiles',
+      'responses',
+      'settings',
+      'stored_chats',
+      'training_checkpoints',
+      'training_events',
+      'training_jobs',
+      'training_schedules',
+    ])
     assert.deepEqual(
       db.all<{ hash: string }>('select hash from migrations').map(row => row.hash),
       own.map(migration => migration.hash),

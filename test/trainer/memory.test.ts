@@ -87,6 +87,14 @@ async function everything(options: OpenOptions): Promise<number> {
             await model.accumulatePreference({ chosen: row, rejected: row }, { beta: 0.1, lossScale: 1 })
         }
       }
+      // Rows of ever other layouts, each with a graph of its own.
+      const longest = Math.max(...options.buckets)
+      for (const length of [8, 12, 16, 24, 31, 48].filter(each => each <= longest)) {
+        const row = randomRow(new Array<number>(Math.floor(longest / length)).fill(length), 200, 1)
+        row.weights.fill(1, 1)
+        await model.accumulate(row, 1)
+        await model.evaluate(row)
+      }
       await model.step(1e-3, ADAMW)
     } finally {
       model.free()

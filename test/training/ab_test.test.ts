@@ -96,6 +96,17 @@ test('votes go to the conversation they are about, whatever their number', conte
   assert.equal(tests.vote(id, { signal: 'good', model: 'old:trained' }).variant, 'candidate')
 })
 
+test("suggestions of an editor count for the model that made them; names of no test are nobody's", context => {
+  const tests = open(database(context))
+  const { id } = tests.create(request({ metric: 'completion' }))
+  const variant = tests.resolve('team', userKey('session')) === 'old' ? 'base' : 'candidate'
+  for (const taken of [true, true, true, false]) tests.completion('team', userKey('session'), taken)
+  tests.completion('team', userKey('another session'), true)
+  tests.completion('elsewhere', userKey('session'), true)
+  const found = tests.get(id).comparisons.find(({ metric }) => metric === 'completion')!
+  assert.deepEqual(found[variant], { conversations: 1, good: 3, bad: 1, rate: 0.75 })
+})
+
 test('neither keys nor messages are stored', context => {
   const db = database(context)
   const tests = open(db)

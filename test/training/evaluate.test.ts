@@ -164,6 +164,12 @@ test('a candidate that is surer of every answer is better, with the perplexities
   assert.deepEqual(report.samples, { read: 40, taken: 40, kinds: { chat: 40 }, skipped: {} })
 })
 
+test('a difference that a model has from itself is none', async context => {
+  const report = await run(context, many(60), { base: flat(-1), candidate: flat(-1.0002) })
+  assert.ok(metric(report, 'loss').p < 0.01)
+  assert.equal(report.verdict, 'not yet known')
+})
+
 test('only learned letters count, not those of the prompt', async context => {
   const script: Script = { logprob: (text, at) => (at > text.indexOf('|') ? -3 : -100), answer: () => '' }
   const report = await run(context, many(30), { base: script, candidate: script })

@@ -84,6 +84,7 @@ test('two jobs must not make the same adapter; once the first has ended the name
   queue.add('twin', { steps: 2 }, { model: 'other' })
   queue.jobs.cancel(first.id)
   queue.add('twin', { steps: 2 })
+  assert.throws(() => queue.jobs.resume(first.id), { code: 'conflict', param: 'name' })
 })
 
 test('a killed trainer is started again and goes on from its checkpoint; the steps lost are counted and told', async context => {
@@ -246,4 +247,22 @@ test('what a job uses is known until it has ended', async context => {
   await queue.status(id, 'succeeded')
   assert.equal(queue.jobs.userOf({ file: 'file-1' }), undefined)
   assert.equal(queue.jobs.userOf({ dataset: 'set' }), undefined)
+})
+
+test('resumed, a job whose data was read is checked against its dataset, not against the file it came from', async context => {
+  const checked: string[] = []
+  const queue = openQueue(context, {
+    deps: {
+      check(request) {
+        checked.push(request.data.type)
+        return request
+      },
+    },
+  })
+  queue.jobs.start()
+  const { id } = queue.add('again', { steps: 9, holdAt: 3 }, { data: { type: 'file', id: 'file-1' } })
+  await queue.until(id, isStep(3))
+  queue.jobs.cancel(id)
+  queue.jobs.resume(id)
+  assert.deepEqual(checked, ['file', 'dataset'])
 })

@@ -8,7 +8,7 @@ import type { Curve } from './plot.ts'
 
 export type Demo = {
   package: string
-  /** Nats per token, on files of the package that the adapter did not see. */
+  /** Nats per token, on pieces of the package's code that the adapter did not see. */
   loss_before: number
   loss_after: number
   minutes: number

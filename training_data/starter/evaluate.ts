@@ -11,7 +11,7 @@ import { bitsOf } from './loss.ts'
 import { Ngram } from './ngram.ts'
 import type { Tokenizer } from './tokenizer.ts'
 
-const PLACES = 300
+const PLACES = 400
 const WELL_FORMED_PLACES = 100
 const MOST_BYTES = 160
 

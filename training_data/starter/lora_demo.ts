@@ -1,4 +1,4 @@
-/** The trainer shown at work: an adapter that learns the code of one folder, and the loss on files of it that it never saw. */
+/** The trainer shown at work: an adapter that learns the code of one folder, and the loss on pieces of it that it never saw. */
 import { readdirSync, readFileSync } from 'node:fs'
 import { join, relative, sep } from 'node:path'
 import { writeTokenFile } from '../../server/trainer/data.ts'
@@ -9,7 +9,7 @@ import { hashOf } from './packages.ts'
 import { documentSequences } from './samples.ts'
 import type { Tokenizer } from './tokenizer.ts'
 
-/** Every fifth file is kept for testing. */
+/** Every fifth piece is kept for testing. */
 const KEPT = 5
 const SETTINGS: Omit<TrainerJobInput, 'base' | 'tokens' | 'output'> = {
   mode: { type: 'lora', rank: 32, alpha: 64 },
@@ -52,16 +52,16 @@ export function prepareDemo(
   folder: string,
   at: (name: string) => string,
 ): TrainerJobInput & { validation: string } {
-  const files = codeBelow(folder)
-  const heldOut = files.filter((_, index) => index % KEPT === 0)
-  const training = files.filter((_, index) => index % KEPT !== 0)
-  if (heldOut.length < 2 || training.length < 4)
-    throw new Error(`${folder} has ${files.length} files of code that can be learned from; choose a larger folder`)
-  const sequences = (documents: Document[], fimShare: number) =>
-    documentSequences(tokenizer, documents, { seed: 1, pass: 0, fimShare })
+  const pieces = documentSequences(tokenizer, codeBelow(folder), { seed: 1, pass: 0, fimShare: 0 })
+  if (pieces.length < 2 * KEPT)
+    throw new Error(`${folder} has too little code that can be learned from; choose a larger folder`)
   const vocabularySize = tokenizer.size
-  writeTokenFile(at('lora.tokens'), { kind: 'samples', vocabularySize, sequences: sequences(training, 0.2) })
-  writeTokenFile(at('lora_validation.tokens'), { kind: 'samples', vocabularySize, sequences: sequences(heldOut, 0) })
+  const write = (name: string, wanted: (index: number) => boolean): void => {
+    const sequences = pieces.filter((_, index) => wanted(index % KEPT))
+    writeTokenFile(at(name), { kind: 'samples', vocabularySize, sequences })
+  }
+  write('lora.tokens', place => place > 0)
+  write('lora_validation.tokens', place => place === 0)
   return {
     ...SETTINGS,
     base,

@@ -12,7 +12,8 @@ const open = (path: string, rowTokens: number): Promise<TrainerModel> =>
     threads: 1,
     mode: { type: 'full', randomStart: false },
     seed: 1,
-    buckets: [rowTokens],
+    // Short texts need no long graph.
+    buckets: [rowTokens / 4, rowTokens / 2, rowTokens],
     checkpoint: false,
   })
 

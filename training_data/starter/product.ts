@@ -127,6 +127,46 @@ const FACTS: [questions: string[], answer: string][] = [
     ['How do I train a model?', 'How do I make an adapter?'],
     'Write a job file and run `node server/trainer/main.ts JOB.json`. It writes an adapter for the base model.',
   ],
+  [
+    ['How do I list the models?', 'Which command lists the models?', 'How can I see the models?'],
+    'Run `ai-hub models`.',
+  ],
+  [['Làm sao để xem các mô hình?', 'Lệnh nào liệt kê mô hình?'], 'Chạy `ai-hub models`.'],
+  [
+    ['How do I chat in the terminal?', 'Which command starts a chat?', 'How can I talk to a model?'],
+    'Run `ai-hub chat`; with `--model ID` it is the model that you name.',
+  ],
+  [['Làm sao để trò chuyện với mô hình?', 'Trò chuyện bằng lệnh nào?'], 'Chạy `ai-hub chat`.'],
+  [
+    [
+      'Something does not work.',
+      'How do I find out what is wrong?',
+      'Which command looks for problems?',
+      'It does not work.',
+    ],
+    'Run `ai-hub doctor`: it looks at everything the hub needs and says what to do about what is missing.',
+  ],
+  [
+    ['Hub không chạy, phải làm sao?', 'Làm sao để tìm lỗi?', 'Có gì đó không chạy.'],
+    'Chạy `ai-hub doctor`: nó xem mọi thứ và nói phải làm gì.',
+  ],
+  [
+    ['How do I change a setting?', 'How do I change the settings?'],
+    'On the command line, in the environment, with PATCH /v1/settings, or in settings.json of home.',
+  ],
+  [
+    ['Làm sao để đổi thiết lập?', 'Đổi thiết lập ở đâu?'],
+    'Trên dòng lệnh, trong biến môi trường, bằng PATCH /v1/settings, hoặc trong settings.json.',
+  ],
+  [
+    ['Which endpoint is for chat?', 'How do I send a chat request?'],
+    'POST /v1/chat/completions with model and messages.',
+  ],
+  [
+    ['Which endpoint completes code?', 'Which endpoint is for fill-in-the-middle?'],
+    'POST /infill, or POST /v1/completions with suffix.',
+  ],
+  [['Which endpoint gives embeddings?', 'How do I get embeddings?'], 'POST /v1/embeddings with model and input.'],
   [['Where are the logs?'], 'In the folder logs of home.'],
   [['Where is the database?'], 'In the file hub.db in home.'],
   [['Which operating systems are supported?', 'Does it run on Windows?'], 'Linux, Windows and macOS.'],
@@ -139,6 +179,16 @@ const FACTS: [questions: string[], answer: string][] = [
     'Yes. Give the client the baseURL http://127.0.0.1:8000/v1 and any apiKey.',
   ],
 ]
+
+/** What the commands do, in Vietnamese. */
+const COMMANDS_VI: { [name: string]: string } = {
+  'ai-hub serve': 'Khởi động hub và giữ nó chạy cho đến khi nhấn Ctrl+C.',
+  'ai-hub models': 'Liệt kê các mô hình với kích thước, lượng tử hóa, ngữ cảnh và trạng thái.',
+  'ai-hub chat': 'Trò chuyện với một mô hình trong cửa sổ lệnh.',
+  'ai-hub doctor': 'Xem mọi thứ mà hub cần và nói phải làm gì với thứ còn thiếu.',
+  'ai-hub help': 'Cho xem các tùy chọn của một lệnh.',
+  'ai-hub version': 'Cho biết phiên bản.',
+}
 
 /** Rows of README.md's tables whose first cell is one thing in backticks: the thing, and the cells behind it as text. */
 export function tableRows(readme: string): [name: string, ...cells: string[]][] {
@@ -203,13 +253,10 @@ export function productExchanges(root: string): Exchange[] {
     const meaning = plain(cells.at(-1) ?? '')
     if (meaning === '') continue
     if (name.startsWith('ai-hub ')) {
-      add(
-        meaning,
-        `What does ${name} do?`,
-        `What does \`${name}\` do?`,
-        `Explain the command ${name}.`,
-        `${name} làm gì?`,
-      )
+      add(meaning, `What does ${name} do?`, `What does \`${name}\` do?`, `Explain the command ${name}.`)
+      const vietnamese = COMMANDS_VI[name]
+      if (vietnamese !== undefined)
+        add(vietnamese, `${name} làm gì?`, `Lệnh ${name} để làm gì?`, `Giải thích lệnh ${name}.`)
     } else if (/^(GET|POST|PATCH|PUT|DELETE) \//.test(name)) {
       const path = name.split(' ')[1]
       add(meaning, `What does ${name} do?`, `What is the endpoint ${path} for?`, `Explain ${name}.`, `${name} làm gì?`)

@@ -47,6 +47,58 @@ export function documentSequences(
   return sequences
 }
 
+/** Of an infill sequence the middle counts most: else it would be lost among so much more text around it. */
+const MIDDLE_WEIGHT = 2
+const AROUND_WEIGHT = 0.1
+
+/**
+ * Short pieces around places in the code, each to be filled: what an editor asks for, again and again.
+ * @param tokens about so many in all, taken evenly from the documents
+ */
+export function infillSequences(
+  tokenizer: Tokenizer,
+  documents: readonly Document[],
+  options: { seed: number; pass: number; tokens: number },
+): Sequence[] {
+  const code = documents.filter(({ kind }) => kind === 'code')
+  const characters = code.reduce((sum, { text }) => sum + text.length, 0)
+  // About 220 tokens each.
+  const every = Math.ceil((characters * 220) / options.tokens)
+  const sequences: Sequence[] = []
+  let until = 0
+  for (const [index, { text }] of code.entries()) {
+    const random = randomAt(options.seed, 500 + options.pass, index)
+    for (; until < text.length; until += every) {
+      const cursor = onBoundary(text, Math.min(text.length - 1, until + Math.floor(random() * every)))
+      const from = onBoundary(text, Math.max(0, cursor - 100 - Math.floor(random() * 900)))
+      const split = cutLine(text, from, cursor, Math.floor(random() * 400), random)
+      if (split === undefined) continue
+      const ids = fimTokens(tokenizer, split)
+      if (ids.length > ROW) continue
+      const middle = ids.indexOf(tokenizer.special(FIM_MIDDLE))
+      const weights = Float32Array.from(ids, (_, at) => (at > middle ? MIDDLE_WEIGHT : AROUND_WEIGHT))
+      sequences.push({ tokens: Int32Array.from(ids), weights })
+    }
+    until -= text.length
+  }
+  return sequences
+}
+
+/** Mostly from the cursor to the end of its line, else to the end of a word or bracket; undefined on an empty line. */
+function cutLine(text: string, from: number, cursor: number, after: number, random: () => number): Split | undefined {
+  const newline = text.indexOf('\n', cursor)
+  const lineEnd = newline < 0 ? text.length : newline
+  const start = text.lastIndexOf('\n', cursor - 1) + 1
+  if (text.slice(start, lineEnd).trim() === '') return undefined
+  const rest = /^\W*\w+\W?/.exec(text.slice(cursor, lineEnd))?.[0].length ?? 0
+  const to = random() < 0.2 ? cursor + rest : lineEnd
+  return {
+    prefix: text.slice(from, cursor),
+    middle: text.slice(cursor, to),
+    suffix: text.slice(to, onBoundary(text, to + after)),
+  }
+}
+
 /** Prefix, suffix, middle: the order in which the hub asks, and the end token behind the middle. */
 export function fimTokens(tokenizer: Tokenizer, { prefix, middle, suffix }: Split): number[] {
   const plain = (text: string): number[] => (text === '' ? [] : tokenizer.encode(text))

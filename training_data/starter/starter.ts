@@ -20,7 +20,8 @@ import { plotLoss } from './plot.ts'
 import {
   ABOUT,
   CHAT_PASSES,
-  DOCUMENT_SHARE,
+  DOCUMENT_TOKENS,
+  INFILL_TOKENS,
   LARGE_SHAPE,
   PASSES,
   SEED,
@@ -32,7 +33,7 @@ import {
   VOCABULARY,
 } from './recipe.ts'
 import { readCurve, runTrainer } from './run_trainer.ts'
-import { documentSequences } from './samples.ts'
+import { documentSequences, infillSequences } from './samples.ts'
 import { Tokenizer, trainTokenizer, type Vocabulary } from './tokenizer.ts'
 import { vietnameseDocuments } from './vietnamese.ts'
 
@@ -91,11 +92,11 @@ async function make(): Promise<void> {
       chatSequences(tokenizer, exchanges, { seed: SEED, pass }),
     ).flat()
     const pieces = shuffled(documents(PASSES, STAGE2.rowTokens))
-    const wanted = (DOCUMENT_SHARE / (1 - DOCUMENT_SHARE)) * length(chat)
     const taken: Sequence[] = []
-    for (let sum = 0, next = 0; sum < wanted && next < pieces.length; sum += pieces[next++]!.tokens.length)
+    for (let sum = 0, next = 0; sum < DOCUMENT_TOKENS && next < pieces.length; sum += pieces[next++]!.tokens.length)
       taken.push(pieces[next]!)
-    return [...chat, ...taken]
+    const infill = infillSequences(tokenizer, often, { seed: SEED, pass: PASSES, tokens: INFILL_TOKENS })
+    return [...chat, ...taken, ...infill]
   })
   await train('stage2', { ...STAGE2, base: at('stage1.gguf') })
 
@@ -122,8 +123,10 @@ async function make(): Promise<void> {
 async function measure(): Promise<void> {
   const card = readCard(cardPath)
   if (card === undefined) throw new Error(`${cardPath} is not there; make the model first with "npm run starter"`)
-  // What was held out when it learned is held out now, whatever is installed.
-  const corpus = gatherCorpus(root, process.env, vietnameseDocuments(root), heldOutNames(card))
+  // The text that it learned from where that is still there; elsewhere what was held out then is held out now, whatever is installed.
+  const corpus = existsSync(at('corpus.json'))
+    ? (JSON.parse(readFileSync(at('corpus.json'), 'utf8')) as Corpus)
+    : gatherCorpus(root, process.env, vietnameseDocuments(root), heldOutNames(card))
   const tokenizer = new Tokenizer(readVocabulary(model))
   // It starts a hub, which making the model does without.
   const { evaluate } = await import('./evaluate.ts')
@@ -139,7 +142,7 @@ async function showLora(folder: string): Promise<void> {
   for (const name of ['lora.gguf', 'lora.gguf.checkpoint', 'lora.jsonl']) rmSync(at(name), { force: true })
   const job = prepareDemo(tokenizer, model, resolve(folder), at)
   const before = await lossOn(model, job.validation)
-  note(`loss on the files of ${folder} that it will not see: ${before.toFixed(4)} nats per token`)
+  note(`loss on the pieces of ${folder} that it will not see: ${before.toFixed(4)} nats per token`)
   const startedMs = performance.now()
   await runTrainer({ ...job, ...machine }, at('lora.jsonl'), note)
   const minutes = (performance.now() - startedMs) / 60_000

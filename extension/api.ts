@@ -1,0 +1,144 @@
+/** The extension's side of the hub's HTTP API. Shapes are the hub's own, so that answers are taken as they are typed. */
+import type { AdapterList, AdapterOut } from '../server/wire/adapter.ts'
+import type { DatasetList } from '../server/wire/dataset.ts'
+import type { EvaluationOut } from '../server/wire/evaluation.ts'
+import type { QualityReport } from '../server/wire/quality.ts'
+import type { ModelStatusList, ModelStatusOut } from '../server/wire/system.ts'
+import type { TrainingDryRun, TrainingJobOut, TrainingStatusList } from '../server/wire/training.ts'
+
+type Output<T extends { _zod: { output: unknown } }> = T['_zod']['output']
+export type Dataset = Output<typeof DatasetList>['data'][number]
+export type Adapter = AdapterOut
+export type Plan = Output<typeof TrainingDryRun>
+export type EvaluationRequest = { base: string; candidate: string; dataset: string; version?: number }
+
+/** The hub refused or failed; the message is its own. */
+export class ApiError extends Error {
+  override readonly name = 'ApiError'
+  readonly status: number
+
+  constructor(status: number, message: string) {
+    super(message)
+    this.status = status
+  }
+}
+
+export type Api = ReturnType<typeof createApi>
+
+/** @param address gives the hub's address, and starts the hub where none runs */
+export function createApi(address: () => Promise<string>) {
+  const call = async <T>(method: string, path: string, body?: unknown, signal?: AbortSignal): Promise<T> => {
+    const isForm = body instanceof FormData
+    const response = await fetch((await address()) + path, {
+      method,
+      ...(body !== undefined && {
+        body: isForm ? body : JSON.stringify(body),
+        ...(!isForm && { headers: { 'content-type': 'application/json' } }),
+      }),
+      ...(signal !== undefined && { signal }),
+    })
+    if (!response.ok) throw await toError(response)
+    return (await response.json()) as T
+  }
+  const name = encodeURIComponent
+  return {
+    models: async () => (await call<Output<typeof ModelStatusList>>('GET', '/v1/models/status')).data,
+    load: (model: string, signal?: AbortSignal) => call<ModelStatusOut>('POST', '/v1/models/load', { model }, signal),
+    unload: (model: string) => call<ModelStatusOut>('POST', '/v1/models/unload', { model }),
+
+    jobs: async () => (await call<Output<typeof TrainingStatusList>>('GET', '/v1/training/status?limit=20')).data,
+    plan: (request: TrainingRequest, signal: AbortSignal) =>
+      call<Plan>('POST', '/v1/training/start', { ...request, dry_run: true }, signal),
+    train: (request: TrainingRequest) => call<TrainingJobOut>('POST', '/v1/training/start', request),
+    job: (id: string) => call<TrainingJobOut>('GET', `/v1/training/status/${name(id)}`),
+    changeJob: (id: string, action: 'cancel' | 'pause' | 'resume') =>
+      call<unknown>('POST', `/v1/fine_tuning/jobs/${name(id)}/${action}`),
+    /** Stores a file with the hub, which reads no place outside its home; gives its id. */
+    async upload(file: Blob, fileName: string, signal: AbortSignal) {
+      const form = new FormData()
+      form.set('purpose', 'fine-tune')
+      form.set('file', file, fileName)
+      return (await call<{ id: string }>('POST', '/v1/files', form, signal)).id
+    },
+    deleteFile: (id: string) => call<unknown>('DELETE', `/v1/files/${name(id)}`),
+
+    datasets: async () => (await call<Output<typeof DatasetList>>('GET', '/v1/training/datasets')).data,
+    report: (dataset: string) => call<QualityReport>('GET', `/v1/training/datasets/${name(dataset)}/report`),
+    deleteDataset: (dataset: string) => call<unknown>('DELETE', `/v1/training/datasets/${name(dataset)}`),
+
+    adapters: async () => (await call<Output<typeof AdapterList>>('GET', '/v1/training/adapters')).data,
+    rollback: (id: string, version: number) => call<Adapter>('POST', '/v1/training/adapters/rollback', { id, version }),
+    deleteAdapter: (id: string) =>
+      call<unknown>('DELETE', `/v1/training/adapters/${id.split('/').map(name).join('/')}`),
+    pinAdapter: (id: string, pin: boolean) =>
+      call<Adapter>('PATCH', `/v1/training/adapters/${id.split('/').map(name).join('/')}`, { pin }),
+
+    evaluate: (request: EvaluationRequest) => call<EvaluationOut>('POST', '/v1/training/evaluations', request),
+    /** Answers within ten seconds, with where it stands. */
+    evaluation: (id: string, signal: AbortSignal) =>
+      call<EvaluationOut>('GET', `/v1/training/evaluations/${name(id)}?wait=10`, undefined, signal),
+    cancelEvaluation: (id: string) => call<unknown>('POST', `/v1/training/evaluations/${name(id)}/cancel`),
+    countTokens: async (model: string, content: string) =>
+      (await call<{ tokens: unknown[] }>('POST', '/tokenize', { model, content })).tokens.length,
+
+    /** Streams an answer of /v1/chat/completions: the data of each event, parsed. */
+    async *chat(request: object, signal: AbortSignal): AsyncGenerator<ChatChunk> {
+      const response = await fetch(`${await address()}/v1/chat/completions`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify({ ...request, stream: true }),
+        signal,
+      })
+      if (!response.ok || response.body === null) throw await toError(response)
+      for await (const data of readEvents(response.body)) {
+        if (data === '[DONE]') return
+        const chunk = JSON.parse(data) as ChatChunk
+        if (chunk.error !== undefined) throw new ApiError(500, chunk.error.message)
+        yield chunk
+      }
+    },
+  }
+}
+
+export type TrainingRequest = {
+  model_name: string
+  name?: string
+  dataset?: string
+  training_file?: string
+  replace?: boolean
+}
+
+/** What is read of a chunk of a streamed chat. */
+export type ChatChunk = {
+  error?: { message: string }
+  choices?: {
+    delta?: {
+      content?: string | null
+      tool_calls?: { index: number; id?: string; function?: { name?: string; arguments?: string } }[]
+    }
+  }[]
+}
+
+async function toError(response: Response): Promise<ApiError> {
+  const said: unknown = await response.json().catch(() => undefined)
+  const message = (said as { error?: { message?: unknown } } | undefined)?.error?.message
+  return new ApiError(response.status, typeof message === 'string' ? message : `The hub answered ${response.status}.`)
+}
+
+/** The data of each server-sent event; events may be cut anywhere in the bytes. */
+export async function* readEvents(body: AsyncIterable<Uint8Array>): AsyncGenerator<string> {
+  const decoder = new TextDecoder()
+  let rest = ''
+  for await (const bytes of body) {
+    rest += decoder.decode(bytes, { stream: true })
+    const events = rest.split(/\r?\n\r?\n/)
+    rest = events.pop() ?? ''
+    for (const event of events) {
+      const data = event
+        .split(/\r?\n/)
+        .filter(line => line.startsWith('data:'))
+        .map(line => line.slice(line[5] === ' ' ? 6 : 5))
+      if (data.length > 0) yield data.join('\n')
+    }
+  }
+}

@@ -1,0 +1,120 @@
+/** What the hub says by its events: the models with their states, the load, the training; kept for all views of this window. */
+import * as vscode from 'vscode'
+import type { WebSocket } from 'ws'
+import type { HubEvent, ModelBrief, SystemLoad } from '../server/wire/events.ts'
+import type { TrainingJobOut } from '../server/wire/training.ts'
+import type { Hub } from './hub.ts'
+import { openSocket } from './transport.ts'
+
+/** After a broken connection; the hub may be starting again. */
+const RETRY_MS = 1000
+
+export class Events implements vscode.Disposable {
+  readonly #hub: Hub
+  readonly #log: vscode.LogOutputChannel
+  readonly #said = new vscode.EventEmitter<HubEvent>()
+  readonly #subscription: vscode.Disposable
+  #socket: WebSocket | undefined
+  #isConnecting = false
+  #isDisposed = false
+  readonly onEvent = this.#said.event
+  models: readonly ModelBrief[] = []
+  load: SystemLoad | undefined
+  /** Of all models together, while one writes; undefined when none does. */
+  tokensPerSecond: number | undefined
+  readonly jobs = new Map<string, TrainingJobOut>()
+
+  constructor(hub: Hub, log: vscode.LogOutputChannel) {
+    this.#hub = hub
+    this.#log = log
+    this.#subscription = hub.onDidChange(() => this.#connect())
+    this.#connect()
+  }
+
+  /** A model of that id as it was last heard of. */
+  model(id: string): ModelBrief | undefined {
+    return this.models.find(model => model.id === id)
+  }
+
+  dispose(): void {
+    this.#isDisposed = true
+    this.#subscription.dispose()
+    this.#socket?.terminate()
+    this.#said.dispose()
+  }
+
+  #connect(): void {
+    const { address, state } = this.#hub
+    if (this.#isDisposed || this.#isConnecting || this.#socket !== undefined) return
+    if (address === undefined || state !== 'ready') return
+    this.#isConnecting = true
+    openSocket(`${address.url.replace(/^http/, 'ws')}/v1/events`, address.token)
+      .then(
+        socket => {
+          if (this.#isDisposed) return socket.terminate()
+          this.#socket = socket
+          socket.on('message', data => this.#take(JSON.parse(data.toString()) as HubEvent))
+          socket.once('close', () => {
+            this.#socket = undefined
+            this.#forget()
+            setTimeout(() => this.#connect(), RETRY_MS)
+          })
+        },
+        thrown => {
+          this.#log.debug('no events yet', String(thrown))
+          setTimeout(() => this.#connect(), RETRY_MS)
+        },
+      )
+      .finally(() => {
+        this.#isConnecting = false
+      })
+  }
+
+  #forget(): void {
+    this.models = []
+    this.load = undefined
+    this.tokensPerSecond = undefined
+    if (!this.#isDisposed) this.#said.fire({ type: 'models.changed', models: [] })
+  }
+
+  #take(event: HubEvent): void {
+    switch (event.type) {
+      case 'hello':
+      case 'models.changed':
+        this.models = event.models
+        break
+      case 'model.state':
+        this.models = [...this.models.filter(model => model.id !== event.model.id), event.model]
+        break
+      case 'model.progress':
+        this.models = this.models.map(model => (model.id === event.id ? { ...model, progress: event.fraction } : model))
+        break
+      case 'system.load':
+        this.tokensPerSecond = rate(this.load, event.load)
+        this.load = event.load
+        break
+      case 'training.job':
+        this.jobs.set(event.job.id, event.job)
+        break
+      case 'training.progress': {
+        const job = this.jobs.get(event.id)
+        if (job !== undefined) this.jobs.set(event.id, { ...job, progress: event.progress })
+        break
+      }
+      case 'training.message':
+        break
+    }
+    this.#said.fire(event)
+  }
+}
+
+/** Tokens per second between two looks; undefined when none was written. */
+export function rate(before: SystemLoad | undefined, now: SystemLoad): number | undefined {
+  if (before === undefined || now.at_ms <= before.at_ms) return undefined
+  let tokens = 0
+  for (const model of now.models) {
+    const earlier = before.models.find(each => each.id === model.id)?.decoded_tokens ?? 0
+    tokens += Math.max(0, model.decoded_tokens - earlier)
+  }
+  return tokens === 0 ? undefined : (tokens * 1000) / (now.at_ms - before.at_ms)
+}

@@ -1,0 +1,201 @@
+/** What the editor starts: puts the parts of the extension together and registers every command, on one page. */
+import { mkdirSync } from 'node:fs'
+import { join } from 'node:path'
+import * as vscode from 'vscode'
+import { createApi } from './api.ts'
+import {
+  ACTIONS,
+  ask,
+  branchName,
+  commitMessage,
+  explainTerminal,
+  rename,
+  review,
+  rewrite,
+  runAction,
+} from './assist.ts'
+import { registerChatProvider } from './chat_provider.ts'
+import { Client } from './client.ts'
+import { Events } from './events.ts'
+import { Hub, NoHub } from './hub.ts'
+import { MarkdownPages } from './markdown.ts'
+import { copyUrl, loadModel, type ModelArgument, pinModel, switchModel, unloadModel, useModel, useTrained } from './models.ts'
+import { ModelsView } from './models_view.ts'
+import { changeSetting, readSettings } from './settings.ts'
+import { Snooze } from './snooze.ts'
+import { chooseSnooze, createStatusBar, showMenu, toggleLanguage } from './status_bar.ts'
+import { trainOnDataset, trainOnFile, trainOnWorkspace, withCancel } from './train.ts'
+import { changeJob, compareAdapter, deleteAdapter, deleteDataset, rollBack, showReport } from './training.ts'
+import { type AdapterNode, type DatasetNode, type JobNode, TrainingView, type VersionNode } from './training_view.ts'
+
+/** For tests and other extensions. */
+export type ExtensionApi = {
+  /** Of the hub in use, `http://127.0.0.1:8000`. */
+  url(): string | undefined
+  /** When the language server answered for the first time. */
+  ready: Promise<void>
+}
+
+let client: Client | undefined
+
+export function activate(context: vscode.ExtensionContext): ExtensionApi {
+  const log = vscode.window.createOutputChannel('AI Backend Hub', { log: true })
+  const hub = new Hub(context, log)
+  const events = new Events(hub, log)
+  const api = createApi(async () => (await hub.ensure()).url)
+  const snooze = new Snooze()
+  const pages = new MarkdownPages()
+  client = new Client({ hub, log, isSnoozed: () => snooze.until !== undefined })
+  const training = new TrainingView({ hub, api, events })
+  const models = { hub, api }
+  const trainer = { hub, api, events }
+  const assistant = { client, pages }
+  const trained = { api, pages }
+  context.subscriptions.push(
+    log,
+    hub,
+    events,
+    snooze,
+    pages,
+    training,
+    new ModelsView({ hub, api, events }),
+    createStatusBar({ hub, events, snooze }),
+    registerChatProvider({ hub, api, events }),
+  )
+
+  const commands: { [id: string]: (...given: never[]) => unknown } = {
+    'aiHub.menu': () => showMenu({ hub, events, snooze }),
+    'aiHub.startHub': (anyPort?: boolean) => hub.start({ anyPort: anyPort === true }),
+    'aiHub.setToken': () => askForToken(hub),
+    'aiHub.doctor': () => showDoctor(hub, pages),
+    'aiHub.showLogs': () => showLogs(hub, log),
+    'aiHub.copyUrl': () => copyUrl(hub),
+    'aiHub.openDocs': async () => vscode.env.openExternal(vscode.Uri.parse(`${(await hub.ensure()).url}/docs`)),
+    'aiHub.openModels': () => openModels(hub),
+    'aiHub.walkthrough': () =>
+      vscode.commands.executeCommand(
+        'workbench.action.openWalkthrough',
+        `${context.extension.id}#firstTenMinutes`,
+        false,
+      ),
+
+    'aiHub.toggleCompletion': () => changeSetting('completion.enabled', !readSettings().completion.enabled),
+    'aiHub.toggleLanguage': () => toggleLanguage(),
+    'aiHub.snooze': () => chooseSnooze(snooze),
+
+    'aiHub.loadModel': (given: ModelArgument) => loadModel(models, given),
+    'aiHub.unloadModel': (given: ModelArgument) => unloadModel(models, given),
+    'aiHub.pinModel': (given: ModelArgument) => pinModel(models, given),
+    'aiHub.switchModel': (given: ModelArgument) => switchModel(models, given),
+    'aiHub.useModel': (given: ModelArgument) => useModel(models, given),
+    // Of the notification that a training ends with.
+    'aiHub.useTrained': (id: string) => useTrained(models, id),
+
+    'aiHub.trainWorkspace': () => trainOnWorkspace(trainer),
+    'aiHub.trainFile': (file?: vscode.Uri) => trainOnFile(trainer, file),
+    'aiHub.trainDataset': (given: ModelArgument) => trainOnDataset(trainer, given),
+    'aiHub.cancelJob': (job: JobNode) => changeJob(trained, 'cancel', job),
+    'aiHub.pauseJob': (job: JobNode) => changeJob(trained, 'pause', job),
+    'aiHub.resumeJob': (job: JobNode) => changeJob(trained, 'resume', job),
+    'aiHub.showReport': (dataset: DatasetNode) => showReport(trained, dataset),
+    'aiHub.deleteDataset': (dataset: DatasetNode) => deleteDataset(trained, dataset).finally(() => training.refresh()),
+    'aiHub.compareAdapter': (given: ModelArgument) => compareAdapter(trained, given),
+    'aiHub.rollBackAdapter': (node: AdapterNode | VersionNode) => rollBack(trained, node),
+    'aiHub.deleteAdapter': (node: AdapterNode | VersionNode) => deleteAdapter(trained, node),
+    'aiHub.refresh': () => training.refresh(),
+
+    'aiHub.review': (scope?: 'selection' | 'file' | 'staged' | 'branch') => review(assistant, scope),
+    'aiHub.commitMessage': (source?: vscode.SourceControl) => commitMessage(assistant, source),
+    'aiHub.branchName': () => branchName(assistant),
+    'aiHub.explainTerminal': () => explainTerminal(assistant),
+    'aiHub.ask': () => ask(assistant),
+    ...Object.fromEntries(Object.entries(ACTIONS).map(([id, kind]) => [id, () => runAction(kind)])),
+
+    // The server asks for these.
+    'aiHub.showMarkdown': (title: string, markdown: string) => pages.show(title, markdown),
+    'aiHub.rewrite': (uri: string, range: unknown) => rewrite(assistant, uri, range),
+    'aiHub.rename': rename,
+  }
+  for (const [id, run] of Object.entries(commands)) {
+    context.subscriptions.push(
+      vscode.commands.registerCommand(id, guarded(log, run as (...given: unknown[]) => unknown)),
+    )
+  }
+
+  context.subscriptions.push(
+    vscode.workspace.onDidChangeConfiguration(change => {
+      if (change.affectsConfiguration('aiHub.hub')) void offerReload()
+    }),
+  )
+  const connected = client
+  const ready = new Promise<void>(resolve => {
+    const listening = connected.onConnected(() => {
+      listening.dispose()
+      resolve()
+    })
+  })
+  // The editor must not wait for the hub.
+  void client.connect()
+  return { url: () => hub.address?.url, ready }
+}
+
+export async function deactivate(): Promise<void> {
+  await client?.dispose()
+}
+
+/** A command that fails says why. */
+function guarded(
+  log: vscode.LogOutputChannel,
+  run: (...given: unknown[]) => unknown,
+): (...given: unknown[]) => unknown {
+  return async (...given) => {
+    try {
+      return await run(...given)
+    } catch (thrown) {
+      const message = thrown instanceof Error ? thrown.message : String(thrown)
+      log.error(message)
+      // Of a missing hub the user was told already, with what can be done about it.
+      if (!(thrown instanceof NoHub)) void vscode.window.showErrorMessage(message)
+      return undefined
+    }
+  }
+}
+
+async function askForToken(hub: Hub): Promise<void> {
+  const token = await vscode.window.showInputBox({
+    title: vscode.l10n.t('Token of the hub'),
+    prompt: vscode.l10n.t('It stands in the hub.json of its home, and is kept in the secret storage of the editor.'),
+    password: true,
+  })
+  if (token) await hub.setToken(token.trim())
+}
+
+async function showDoctor(hub: Hub, pages: MarkdownPages): Promise<void> {
+  const text = await withCancel(vscode.l10n.t('The doctor looks around'), signal => hub.doctor(signal))
+  if (text !== undefined) await pages.show('Doctor', `\`\`\`\n${text.trimEnd()}\n\`\`\``)
+}
+
+async function showLogs(hub: Hub, log: vscode.LogOutputChannel): Promise<void> {
+  log.show(true)
+  if (!hub.isLocal) return
+  const file = vscode.Uri.file(join(hub.home, 'logs', 'hub.log'))
+  try {
+    await vscode.window.showTextDocument(file, { preview: true })
+  } catch {
+    // No hub has run in this home yet; the channel says why.
+  }
+}
+
+async function openModels(hub: Hub): Promise<void> {
+  const folder = join(hub.home, 'local_models')
+  mkdirSync(folder, { recursive: true })
+  await vscode.commands.executeCommand('revealFileInOS', vscode.Uri.file(folder))
+}
+
+async function offerReload(): Promise<void> {
+  const reload = vscode.l10n.t('Reload Window')
+  const message = vscode.l10n.t('The hub of the settings is used after a reload of the window.')
+  if ((await vscode.window.showInformationMessage(message, reload)) === reload) {
+    await vscode.commands.executeCommand('workbench.action.reloadWindow')
+  }
+}

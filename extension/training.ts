@@ -1,0 +1,122 @@
+/** What is done with jobs, datasets and adapters from the view of the training. */
+import * as vscode from 'vscode'
+import type { EvaluationReport } from '../server/wire/evaluation.ts'
+import type { QualityReport } from '../server/wire/quality.ts'
+import type { Api } from './api.ts'
+import type { MarkdownPages } from './markdown.ts'
+import { idOf, type ModelArgument } from './models.ts'
+import { withCancel } from './train.ts'
+import type { AdapterNode, DatasetNode, JobNode, VersionNode } from './training_view.ts'
+
+type Deps = { api: Api; pages: MarkdownPages }
+
+export async function changeJob({ api }: Deps, action: 'cancel' | 'pause' | 'resume', node: JobNode): Promise<void> {
+  await api.changeJob(node.id, action)
+}
+
+export async function showReport({ api, pages }: Deps, node: DatasetNode): Promise<void> {
+  await pages.show(node.id, describeReport(node.id, await api.report(node.id)))
+}
+
+export async function deleteDataset({ api }: Deps, node: DatasetNode): Promise<void> {
+  const message = vscode.l10n.t('Delete the dataset {0} with all its versions?', node.id)
+  if (await isSure(message)) await api.deleteDataset(node.id)
+}
+
+export async function deleteAdapter({ api }: Deps, node: AdapterNode | VersionNode): Promise<void> {
+  const message =
+    node.kind === 'version'
+      ? vscode.l10n.t('Delete this version of {0}?', node.adapter.id)
+      : vscode.l10n.t('Delete the adapter {0} with its older versions?', node.id)
+  if (await isSure(message)) await api.deleteAdapter(node.id)
+}
+
+/** Makes an older version the current one. */
+export async function rollBack({ api }: Deps, node: AdapterNode | VersionNode): Promise<void> {
+  const version = node.kind === 'version' ? node.version : node.adapter.versions[0]?.version
+  if (version === undefined) {
+    void vscode.window.showInformationMessage(vscode.l10n.t('There is no older version.'))
+    return
+  }
+  const adapter = await api.rollback(node.adapter.id, version)
+  void vscode.window.showInformationMessage(vscode.l10n.t('{0} is version {1} now.', adapter.id, adapter.version))
+}
+
+/** Measures an adapter against its base on samples that neither has seen, and shows what came out. */
+export async function compareAdapter({ api, pages }: Deps, given: ModelArgument): Promise<void> {
+  const id = idOf(given)
+  const adapter = (await api.adapters()).find(each => each.id === id)
+  if (adapter === undefined) return
+  const dataset = adapter.card.dataset ?? (await pickDataset(api))
+  if (dataset === undefined) return
+  const report = await withCancel(vscode.l10n.t('Comparing {0} with {1}', adapter.name, adapter.base), async signal => {
+    const { version } = dataset
+    const request = { base: adapter.base, candidate: adapter.id, dataset: dataset.name }
+    let evaluation = await api.evaluate({ ...request, ...(version !== undefined && { version }) })
+    const { id: evaluationId } = evaluation
+    const cancel = (): void => void api.cancelEvaluation(evaluationId).catch(() => undefined)
+    signal.addEventListener('abort', cancel, { once: true })
+    while (evaluation.status === 'queued' || evaluation.status === 'running') {
+      evaluation = await api.evaluation(evaluationId, signal)
+    }
+    if (evaluation.error !== null) throw new Error(evaluation.error.message)
+    return evaluation.report
+  })
+  if (report) await pages.show(`${adapter.name} - ${adapter.base}`, describeEvaluation(report))
+}
+
+async function pickDataset(api: Api): Promise<{ name: string; version?: number } | undefined> {
+  const rows = (await api.datasets()).map(({ name }) => ({ label: name, name }))
+  return vscode.window.showQuickPick(rows, { title: vscode.l10n.t('Compare on which dataset?') })
+}
+
+async function isSure(message: string): Promise<boolean> {
+  const yes = vscode.l10n.t('Delete')
+  return (await vscode.window.showWarningMessage(message, { modal: true }, yes)) === yes
+}
+
+export function describeEvaluation({ base, candidate, metrics, summary, warnings, samples }: EvaluationReport): string {
+  const rows = metrics.map(({ meaning, base: before, candidate: after, interval, verdict }) =>
+    cells([
+      meaning,
+      before.toFixed(3),
+      after.toFixed(3),
+      `${interval.low.toFixed(3)} … ${interval.high.toFixed(3)}`,
+      verdict,
+    ]),
+  )
+  return [
+    `# ${candidate.id}`,
+    `**${summary}**`,
+    `${base.id} → ${candidate.id}, ${samples.taken} samples`,
+    [
+      cells(['Measure', 'Base', 'Adapter', 'Difference, 95%', 'Verdict']),
+      cells(['---', '--:', '--:', '---', '---']),
+      ...rows,
+    ].join('\n'),
+    ...warnings.map(warning => `- ${warning}`),
+  ].join('\n\n')
+}
+
+export function describeReport(name: string, report: QualityReport): string {
+  const found = report.findings.filter(finding => finding.count > 0)
+  return [
+    `# ${name}`,
+    ...(found.length === 0 ? ['Nothing is wrong with it.'] : []),
+    ...found.map(({ title, severity, count, removed, changed, examples }) =>
+      [
+        `## ${title}`,
+        `${severity}: ${count} found, ${removed} removed, ${changed} mended`,
+        ...examples
+          .slice(0, 3)
+          .map(
+            ({ excerpt, note }) => `> ${excerpt.replaceAll('\n', ' ')}${note === undefined ? '' : `  \n> *${note}*`}`,
+          ),
+      ].join('\n\n'),
+    ),
+  ].join('\n\n')
+}
+
+function cells(values: readonly string[]): string {
+  return `| ${values.map(value => value.replaceAll('|', '\\|')).join(' | ')} |`
+}

@@ -1,0 +1,76 @@
+/** Repairs what a diagnostic of any language tool complains about. */
+import * as z from 'zod'
+import { type AskModel, unusable } from './ask.ts'
+import { answerTokens, type Code, type Edit, fitIn, lineEnd, lineStart, selectedOrBlock, showCode } from './code.ts'
+
+const Answer = z.object({
+  code: z.string().describe('The part to change, whole, with the problem solved.'),
+  import: z.string().max(200).describe('An import line that must be added at the top of the file; empty for none.'),
+})
+
+const SYSTEM =
+  'You fix code. Change as little as possible. Answer with JSON: "code" is the whole part with the problem fixed, "import" an import line that is missing at the top of the file, or "".'
+
+/**
+ * @param code the place of the diagnostic; the block around it may be changed
+ * @param problem the diagnostic's text
+ * @throws HubError unusable_answer when the model changes nothing
+ */
+export async function fix(ask: AskModel, code: Code, problem: string, signal: AbortSignal): Promise<Edit[]> {
+  const { start, end } = selectedOrBlock({ ...code, end: code.start })
+  const target = { ...code, start: Math.min(start, lineStart(code.text, code.start)), end: Math.max(end, code.end) }
+  target.end = lineEnd(code.text, target.end)
+  const faulty = code.text.slice(lineStart(code.text, code.start), lineEnd(code.text, code.start)).trim()
+  return ask.json(
+    {
+      system: SYSTEM,
+      parts: [...showCode(target), `Problem in the line \`${faulty}\`:\n${problem}\n`],
+      maxTokens: answerTokens(target),
+    },
+    Answer,
+    answer => {
+      const added = importEdit(code, answer.import)
+      try {
+        return [...added, fitIn(target, answer.code)]
+      } catch (thrown) {
+        // The import alone may be what was missing.
+        if (added.length > 0 && answer.code.trim() !== '') return added
+        throw thrown
+      }
+    },
+    signal,
+  )
+}
+
+const IMPORT = /^(import\b|from\s+\S+\s+import\b|(const|let|var)\s.*\brequire\(|using\s|use\s|#include\b|require\b|package\b)/
+
+/** The line behind the last import of the file; nothing when it is none, or is there already. */
+function importEdit({ text }: Code, given: string): Edit[] {
+  const line = given.trim()
+  if (line === '') return []
+  if (line.includes('\n') || !IMPORT.test(line)) throw unusable('The model named an import that is none.')
+  const present = new RegExp(`^\\s*${line.replace(/[.*+?^${}()|[\]\\]/g, '\\$&').replace(/;$/, '')};?\\s*$`, 'm')
+  if (present.test(text)) return []
+  const eol = text.includes('\r\n') ? '\r\n' : '\n'
+  let at = 0
+  let open = false
+  let seen = 0
+  // Imports stand in the first lines; those of several lines end with their bracket.
+  for (let start = 0; seen < 200 && start < text.length; seen++) {
+    const end = lineEnd(text, start)
+    const current = text.slice(start, end)
+    const following = text.indexOf('\n', end) + 1 || text.length
+    if (open) {
+      if (/[)}]/.test(current)) {
+        open = false
+        at = following
+      }
+    } else if (IMPORT.test(current)) {
+      open = /[({]\s*$/.test(current)
+      if (!open) at = following
+    } else if (at === 0 && (/^#!/.test(current) || /^<\?php/.test(current))) at = following
+    start = following
+  }
+  const before = at > 0 && text[at - 1] !== '\n' ? eol : ''
+  return [{ start: at, end: at, text: `${before}${line}${eol}` }]
+}

@@ -1,0 +1,208 @@
+/** A real VS Code for one test: its server on a free port with a profile of its own, and its workbench in a headless browser. */
+import { spawn } from 'node:child_process'
+import { closeSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join, resolve } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+import { type Browser, chromium, type Page } from 'playwright-core'
+import type { HostParts } from './install.ts'
+
+export const ROOT = resolve(import.meta.dirname, '..', '..')
+
+export type Editor = {
+  page: Page
+  /** The folder that is open in it. */
+  workspace: string
+  /** Addresses beyond this machine that the page asked for. */
+  outside: Set<string>
+  /** Goes to the workbench with the extension of this repository, or with those that were installed. */
+  open(): Promise<void>
+  /** Runs the suite of a bundled file in the extension host; the exit code. */
+  runSuite(file: string, timeoutMs: number): Promise<unknown>
+  /** Changes the user's settings as an edit of settings.json does. */
+  change(settings: { [name: string]: unknown }): void
+  /** What the server of VS Code wrote. */
+  log(): string
+}
+
+export type EditorOptions = {
+  host: HostParts
+  /** Text by path in the workspace. */
+  files?: { [path: string]: string }
+  settings?: { [name: string]: unknown }
+  env?: { [name: string]: string }
+  /** Packaged extensions to install instead of this repository's own. */
+  vsix?: string[]
+}
+
+/** What would call out, pop up or move in a picture; and TypeScript's own errors for the quick fix. */
+const SETTINGS = {
+  'workbench.startupEditor': 'none',
+  'workbench.secondarySideBar.defaultVisibility': 'hidden',
+  'workbench.enableExperiments': false,
+  'workbench.reduceMotion': 'on',
+  'window.autoDetectColorScheme': true,
+  'chat.disableAIFeatures': true,
+  'telemetry.telemetryLevel': 'off',
+  'update.mode': 'none',
+  'extensions.autoUpdate': false,
+  'extensions.autoCheckUpdates': false,
+  'extensions.ignoreRecommendations': true,
+  'security.workspace.trust.enabled': false,
+  'npm.autoDetect': 'off',
+  'git.openRepositoryInParentFolders': 'never',
+  'editor.quickSuggestions': { other: 'off', comments: 'off', strings: 'off' },
+  'editor.suggestOnTriggerCharacters': false,
+  'editor.parameterHints.enabled': false,
+  'editor.wordBasedSuggestions': 'off',
+  'editor.cursorBlinking': 'solid',
+  'editor.minimap.enabled': false,
+  'files.autoSave': 'off',
+  'files.hotExit': 'off',
+}
+
+const BROWSER_ARGS = [
+  '--no-sandbox',
+  '--disable-gpu',
+  '--disable-quic',
+  '--no-first-run',
+  '--disable-background-networking',
+  '--disable-component-update',
+  '--disable-sync',
+]
+const START_MS = 60_000
+
+export type Closing = { after(close: () => void | Promise<void>): void }
+
+/** Closes what was opened last first: an editor whose hub ended before it would start another one. */
+export function lastFirst(context: Closing): Closing {
+  const closers: (() => void | Promise<void>)[] = []
+  context.after(async () => {
+    for (const close of closers.reverse()) await close()
+  })
+  return { after: close => void closers.push(close) }
+}
+
+/** Starts both; they end with the test. */
+export async function startEditor(context: Closing, options: EditorOptions): Promise<Editor> {
+  const { host } = options
+  const folder = mkdtempSync(join(tmpdir(), 'vscode-host-'))
+  const workspace = join(folder, 'workspace')
+  const closing = lastFirst(context)
+  closing.after(() => rmSync(folder, { recursive: true, force: true, maxRetries: 10, retryDelay: 200 }))
+  const write = (path: string, text: string): void => {
+    mkdirSync(dirname(path), { recursive: true })
+    writeFileSync(path, text)
+  }
+  const userSettings: { [name: string]: unknown } = { ...SETTINGS, ...options.settings }
+  const change = (settings: { [name: string]: unknown }): void => {
+    Object.assign(userSettings, settings)
+    write(join(folder, 'data', 'User', 'settings.json'), JSON.stringify(userSettings, null, 2))
+  }
+  change({})
+  mkdirSync(workspace)
+  for (const [path, text] of Object.entries(options.files ?? {})) write(join(workspace, ...path.split('/')), text)
+  // Without it code-server writes one into the user's own folder.
+  write(join(folder, 'config.yaml'), '')
+
+  const profile = [
+    ...['--config', join(folder, 'config.yaml')],
+    ...['--user-data-dir', join(folder, 'data')],
+    ...['--extensions-dir', join(folder, 'extensions')],
+  ]
+  const env = environment({ ...options.env, HOME: folder })
+  const logFile = join(folder, 'code-server.log')
+  const log = (): string => readFileSync(logFile, 'utf8')
+  const run = (args: string[]) => {
+    const output = openSync(logFile, 'a')
+    const child = spawn(process.execPath, [host.entry, ...profile, ...args], {
+      cwd: folder,
+      env,
+      stdio: ['ignore', output, output],
+      // A process group of its own, which ends as one: server, extension host, language servers.
+      detached: true,
+    })
+    closeSync(output)
+    return child
+  }
+
+  for (const file of options.vsix ?? []) {
+    const code = await new Promise(done => run(['--install-extension', file]).once('close', done))
+    if (code !== 0) throw new Error(`VS Code does not install ${file}:\n${log()}`)
+  }
+
+  const child = run([
+    ...['--bind-addr', '127.0.0.1:0', '--auth', 'none'],
+    ...['--disable-telemetry', '--disable-update-check', '--disable-workspace-trust'],
+    '--disable-getting-started-override',
+    // Only so does a built VS Code take an extension from a folder.
+    ...['--vscode-option', 'enable-smoke-test-driver'],
+  ])
+  const gone = new Promise<void>(done => child.once('exit', () => done()))
+  closing.after(async () => {
+    endGroup(child.pid, 'SIGTERM')
+    await Promise.race([gone, delay(5000, undefined, { ref: false })])
+    endGroup(child.pid, 'SIGKILL')
+    await gone
+  })
+  const end = Date.now() + START_MS
+  let port: string | undefined
+  while (port === undefined) {
+    if (child.exitCode !== null || Date.now() > end) throw new Error(`VS Code did not start:\n${log()}`)
+    await delay(100)
+    port = /listening on http:\/\/127\.0\.0\.1:(\d+)/.exec(log())?.[1]
+  }
+
+  const browser: Browser = await chromium.launch({ executablePath: host.chromium, args: BROWSER_ARGS })
+  closing.after(() => browser.close())
+  const page = await browser.newPage({ viewport: { width: 1280, height: 800 }, colorScheme: 'dark' })
+  page.setDefaultTimeout(30_000)
+  const outside = new Set<string>()
+  page.on('request', request => {
+    const url = new URL(request.url())
+    if (/^(https?|wss?):$/.test(url.protocol) && url.hostname !== '127.0.0.1') outside.add(url.origin)
+  })
+
+  const remote = (path: string): string => `vscode-remote://127.0.0.1:${port}${path}`
+  const address = (payload: [string, string][]): string => {
+    const query = new URLSearchParams({ folder: workspace })
+    if (payload.length > 0) query.set('payload', JSON.stringify(payload))
+    return `http://127.0.0.1:${port}/?${query}`
+  }
+  const development: [string, string][] = options.vsix === undefined ? [['extensionDevelopmentPath', remote(ROOT)]] : []
+  return {
+    page,
+    workspace,
+    outside,
+    change,
+    log,
+    async open() {
+      await page.goto(address(development))
+    },
+    async runSuite(file, timeoutMs) {
+      const exit = Promise.withResolvers<unknown>()
+      // VS Code's build for browsers calls these two in a window that runs tests.
+      await page.exposeFunction('codeAutomationExit', exit.resolve)
+      await page.exposeFunction('codeAutomationLog', () => {})
+      await page.goto(address([...development, ['extensionTestsPath', remote(file)]]))
+      return Promise.race([exit.promise, delay(timeoutMs, 'timeout', { ref: false })])
+    },
+  }
+}
+
+/** This process's environment without what belongs to another editor or to npm. */
+function environment(more: { [name: string]: string }): NodeJS.ProcessEnv {
+  const kept = Object.entries(process.env).filter(
+    ([name]) => !/^(VSCODE_|ELECTRON_|CODE_SERVER_|NODE_TEST_|NODE_OPTIONS$|PORT$|PASSWORD$|npm_|AI_HUB_)/.test(name),
+  )
+  // No gallery: nothing is asked of a marketplace.
+  return { ...Object.fromEntries(kept), EXTENSIONS_GALLERY: '{}', ...more }
+}
+
+function endGroup(pid: number | undefined, signal: NodeJS.Signals): void {
+  try {
+    if (pid !== undefined) process.kill(-pid, signal)
+  } catch {
+    // It is gone.
+  }
+}

@@ -1,0 +1,51 @@
+/** The suite in the extension host of a real VS Code, with a hub that the extension starts itself. */
+import assert from 'node:assert/strict'
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { build } from 'esbuild'
+import { BUNDLE } from '../../extension/build.ts'
+import { lastFirst, ROOT, startEditor } from './editor.ts'
+import { makeHome, SCRIPTED } from './home.ts'
+import type { Report } from './inhost.ts'
+import { needHost } from './install.ts'
+
+const { host, options } = await needHost()
+const SUITE_MS = 240_000
+
+test('the suite in the extension host', options, async context => {
+  const closing = lastFirst(context)
+  const folder = mkdtempSync(join(tmpdir(), 'vscode-suite-'))
+  closing.after(() => rmSync(folder, { recursive: true, force: true }))
+  await build(BUNDLE)
+  const suite = join(folder, 'suite.js')
+  await build({
+    absWorkingDir: ROOT,
+    entryPoints: ['test/host/inhost.ts'],
+    outfile: suite,
+    bundle: true,
+    platform: 'node',
+    format: 'cjs',
+    external: ['vscode'],
+  })
+  const home = makeHome(closing)
+  const reportFile = join(folder, 'report.json')
+  const editor = await startEditor(closing, {
+    host: host!,
+    env: { ...home.env, AI_HUB_HOST_REPORT: reportFile },
+    settings: { 'aiHub.chat.model': SCRIPTED },
+  })
+  const code = await editor.runSuite(suite, SUITE_MS)
+  assert.ok(existsSync(reportFile), `the suite did not begin (${code}):\n${editor.log()}`)
+  const report = JSON.parse(readFileSync(reportFile, 'utf8')) as Report
+  context.diagnostic(`${report.host}; activated in ${report.activationMs} ms`)
+  for (const { name, ms, error } of report.outcomes) {
+    await context.test(name, inner => {
+      inner.diagnostic(`${ms} ms`)
+      if (error !== undefined) assert.fail(error)
+    })
+  }
+  assert.equal(code, 0)
+  assert.deepEqual([...editor.outside], [])
+})

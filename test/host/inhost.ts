@@ -1,0 +1,160 @@
+/** The suite inside the extension host, over the API that extensions have: `run()` serves the headless host here and @vscode/test-electron on a desktop. */
+import assert from 'node:assert/strict'
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import * as vscode from 'vscode'
+import { FIXED, RISKY, WRONG } from './script.ts'
+
+export type Outcome = { name: string; ms: number; error?: string }
+export type Report = { outcomes: Outcome[]; activationMs: number; host: string }
+/** Where the report goes. */
+export const REPORT = 'AI_HUB_HOST_REPORT'
+
+type Api = { url(): string | undefined; ready: Promise<void> }
+type Case = { name: string; run(): Promise<void> }
+
+const EXTENSION = 'ai-backend-hub.ai-backend-hub'
+const WAIT_MS = 60_000
+
+/** @throws Error when a case fails, which is what ends the editor with another code than 0 */
+export async function run(): Promise<void> {
+  const outcomes: Outcome[] = []
+  const report: Report = {
+    outcomes,
+    activationMs: 0,
+    host: `${vscode.env.appName} ${vscode.version}, Node ${process.versions.node}`,
+  }
+  for (const { name, run: work } of cases(report)) {
+    const begun = performance.now()
+    const outcome: Outcome = { name, ms: 0 }
+    outcomes.push(outcome)
+    try {
+      await work()
+    } catch (thrown) {
+      outcome.error = thrown instanceof Error ? (thrown.stack ?? thrown.message) : String(thrown)
+    }
+    outcome.ms = Math.round(performance.now() - begun)
+    writeFileSync(process.env[REPORT] ?? join(folder().fsPath, 'report.json'), JSON.stringify(report, null, 2))
+  }
+  const failed = outcomes.filter(({ error }) => error !== undefined)
+  if (failed.length > 0) throw new Error(failed.map(({ name, error }) => `${name}: ${error}`).join('\n\n'))
+}
+
+function cases(report: Report): Case[] {
+  const all: Case[] = []
+  const it = (name: string, work: () => Promise<void>): void => void all.push({ name, run: work })
+  const extension = vscode.extensions.getExtension<Api>(EXTENSION)
+
+  it('activates, starts the hub and speaks with it', async () => {
+    assert.ok(extension, `${EXTENSION} is not installed`)
+    const begun = performance.now()
+    const api = await extension.activate()
+    report.activationMs = Math.round(performance.now() - begun)
+    await api.ready
+    const answer = await fetch(`${api.url()}/health`)
+    assert.equal(answer.status, 200)
+    const { pid } = (await answer.json()) as { pid: number }
+    assert.notEqual(pid, process.pid, 'the hub is a process of its own')
+  })
+
+  it('every command of the manifest exists', async () => {
+    const manifest = extension!.packageJSON as { contributes: { commands: { command: string }[] } }
+    const known = new Set(await vscode.commands.getCommands(true))
+    const missing = manifest.contributes.commands.map(({ command }) => command).filter(command => !known.has(command))
+    assert.deepEqual(missing, [])
+  })
+
+  it('ghost text is shown and taken', async () => {
+    const editor = await show('total.ts', 'const prices = [1, 2]\nconst total = ')
+    const end = editor.document.lineAt(1).range.end
+    editor.selection = new vscode.Selection(end, end)
+    await until('the suggestion', async () => {
+      await vscode.commands.executeCommand('editor.action.inlineSuggest.trigger')
+      await pause(500)
+      await vscode.commands.executeCommand('editor.action.inlineSuggest.commit')
+      return editor.document.lineAt(1).text !== 'const total = '
+    })
+    assert.equal(editor.document.lineAt(1).text, 'const total = prices.reduce((sum, price) => sum + price, 0)')
+  })
+
+  it("an error of TypeScript's own is fixed by a quick fix", async () => {
+    const { document } = await show('wrong.ts', WRONG)
+    await until('the error', async () => errors(document).length > 0)
+    const [error] = errors(document)
+    const actions = await vscode.commands.executeCommand<vscode.CodeAction[]>(
+      'vscode.executeCodeActionProvider',
+      document.uri,
+      error!.range,
+      'quickfix.aiHub',
+      8,
+    )
+    const fix = actions.find(({ kind }) => kind?.value === 'quickfix.aiHub.fix')
+    assert.ok(fix, `a fix among ${actions.map(({ title }) => title).join(', ')}`)
+    if (fix.edit !== undefined) assert.ok(await vscode.workspace.applyEdit(fix.edit))
+    if (fix.command !== undefined) {
+      await vscode.commands.executeCommand(fix.command.command, ...(fix.command.arguments ?? []))
+    }
+    await until('the text without the error', async () => document.getText() === FIXED)
+    await until('no error', async () => errors(document).length === 0)
+  })
+
+  it('a review leaves its findings as diagnostics', async () => {
+    const { document } = await show('pay.ts', RISKY)
+    void vscode.commands.executeCommand('aiHub.review', 'file')
+    await until('a finding', async () => findings(document).length > 0)
+    const [finding] = findings(document)
+    assert.equal(document.getText(finding!.range).includes('eval'), true)
+  })
+
+  it('a hub that is killed comes back', async () => {
+    const api = extension!.exports
+    const before = (await (await fetch(`${api.url()}/health`)).json()) as { pid: number }
+    process.kill(before.pid, 'SIGKILL')
+    await until('another hub', async () => {
+      const answer = await fetch(`${api.url()}/health`).catch(() => undefined)
+      return answer?.ok === true && ((await answer.json()) as { pid: number }).pid !== before.pid
+    })
+    const editor = await show('again.ts', 'const prices = [3]\nconst total = ')
+    const end = editor.document.lineAt(1).range.end
+    editor.selection = new vscode.Selection(end, end)
+    await until('a suggestion of the new hub', async () => {
+      await vscode.commands.executeCommand('editor.action.inlineSuggest.trigger')
+      await pause(500)
+      await vscode.commands.executeCommand('editor.action.inlineSuggest.commit')
+      return editor.document.lineAt(1).text.includes('reduce')
+    })
+  })
+  return all
+}
+
+function folder(): vscode.Uri {
+  const first = vscode.workspace.workspaceFolders?.[0]
+  assert.ok(first, 'a folder is open')
+  return first.uri
+}
+
+async function show(name: string, text: string): Promise<vscode.TextEditor> {
+  const uri = vscode.Uri.joinPath(folder(), name)
+  await vscode.workspace.fs.writeFile(uri, new TextEncoder().encode(text))
+  return vscode.window.showTextDocument(await vscode.workspace.openTextDocument(uri))
+}
+
+function errors({ uri }: vscode.TextDocument): vscode.Diagnostic[] {
+  return vscode.languages.getDiagnostics(uri).filter(({ source }) => source === 'ts')
+}
+
+function findings({ uri }: vscode.TextDocument): vscode.Diagnostic[] {
+  return vscode.languages.getDiagnostics(uri).filter(({ source }) => source === 'ai-review')
+}
+
+function pause(ms: number): Promise<void> {
+  return new Promise(resolve => setTimeout(resolve, ms))
+}
+
+async function until(what: string, isThere: () => Promise<boolean>): Promise<void> {
+  const end = Date.now() + WAIT_MS
+  while (!(await isThere())) {
+    if (Date.now() > end) throw new Error(`waited in vain for ${what}`)
+    await pause(100)
+  }
+}

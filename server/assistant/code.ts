@@ -167,7 +167,12 @@ function toUnit(line: string, unit: string, all: readonly string[]): string {
   if (space === '') return line
   if (unit === '\t') {
     if (!space.includes(' ')) return line
-    const step = Math.max(1, ...indentUnit(all.join('\n')).split('\t').map(spaces => spaces.length))
+    const step = Math.max(
+      1,
+      ...indentUnit(all.join('\n'))
+        .split('\t')
+        .map(spaces => spaces.length),
+    )
     const depth = [...space].reduce((sum, each) => sum + (each === '\t' ? 1 : 1 / step), 0)
     return '\t'.repeat(Math.floor(depth + 1e-6)) + line.slice(space.length)
   }

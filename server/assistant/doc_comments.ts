@@ -8,7 +8,7 @@ export type Description = { summary: string; parameters: { name: string; descrip
 export type Declaration = { start: number; end: number }
 
 type Form = (description: Description, context: { indent: string; unit: string; name: string }) => string[]
-type Language = { declaration: RegExp; form: Form; /** The comment stands in the body. */ inside?: true }
+type Language = { declaration: RegExp; form: Form /** The comment stands in the body. */; inside?: true }
 
 const JS =
   /^\s*(?:export\s+)?(?:default\s+)?(?:declare\s+)?(?:(?:abstract\s+|async\s+)*(?:function\b|class\b)|interface\s|type\s+\w|enum\s|(?:const|let|var)\s+[\w$]+|(?:(?:public|private|protected|static|readonly|async|override|get|set)\s+)*[\w$#]+\s*(?:<[^>]*>)?\([^;]*\)\s*(?::[^{;=]*)?\{)/
@@ -59,7 +59,9 @@ const csharpdoc: Form = ({ summary, parameters, returns }) => {
 const docstring: Form = ({ summary, parameters, returns }, { unit }) => {
   const safe = (text: string): string => text.replaceAll('\\', '\\\\').replaceAll('"""', "'''")
   const details = [
-    ...(parameters.length === 0 ? [] : ['', 'Args:', ...parameters.map(each => `${unit}${each.name}: ${safe(each.description)}`)]),
+    ...(parameters.length === 0
+      ? []
+      : ['', 'Args:', ...parameters.map(each => `${unit}${each.name}: ${safe(each.description)}`)]),
     ...(returns === '' ? [] : ['', 'Returns:', `${unit}${safe(returns)}`]),
   ]
   const lines = wrap(safe(summary), 88)

@@ -42,7 +42,8 @@ export async function fix(ask: AskModel, code: Code, problem: string, signal: Ab
   )
 }
 
-const IMPORT = /^(import\b|from\s+\S+\s+import\b|(const|let|var)\s.*\brequire\(|using\s|use\s|#include\b|require\b|package\b)/
+const IMPORT =
+  /^(import\b|from\s+\S+\s+import\b|(const|let|var)\s.*\brequire\(|using\s|use\s|#include\b|require\b|package\b)/
 
 /** The line behind the last import of the file; nothing when it is none, or is there already. */
 function importEdit({ text }: Code, given: string): Edit[] {

@@ -68,7 +68,10 @@ export async function review(
     const end = Math.min(lines.length, to + (only ? CONTEXT_LINES : 0))
     const shown = lines
       .slice(first, end)
-      .map((line, index) => (only ? (first + index >= from && first + index < to ? '+' : ' ') : '') + line.slice(0, LONGEST_LINE))
+      .map(
+        (line, index) =>
+          (only ? (first + index >= from && first + index < to ? '+' : ' ') : '') + line.slice(0, LONGEST_LINE),
+      )
       .join('\n')
     const marks = only ? 'Review the lines marked with + only.\n' : ''
     const piece = await ask.json(
@@ -106,8 +109,21 @@ function check(
 }
 
 /** The line that a quote is of: the same but for white space, else the one that holds it. */
-function lineOf(quote: string, lines: readonly string[], from: number, to: number, marked: boolean): number | undefined {
-  const wanted = squeeze(unmark(unfence(quote).split('\n').find(line => line.trim() !== '') ?? '', marked))
+function lineOf(
+  quote: string,
+  lines: readonly string[],
+  from: number,
+  to: number,
+  marked: boolean,
+): number | undefined {
+  const wanted = squeeze(
+    unmark(
+      unfence(quote)
+        .split('\n')
+        .find(line => line.trim() !== '') ?? '',
+      marked,
+    ),
+  )
   // A bracket alone says nothing.
   if (!/[\p{L}\p{N}]/u.test(wanted)) return undefined
   for (let line = from; line < to; line++) if (squeeze(lines[line]!) === wanted) return line

@@ -7,12 +7,13 @@ import { commentsOf } from './comments.ts'
 import { VIETNAMESE } from './document.ts'
 
 /** Lines of one comment that belong together, from the first word to the last. */
-type Paragraph = { lines: { start: number; end: number; words: string }[]; /** Between two lines. */ joint: string }
+type Paragraph = { lines: { start: number; end: number; words: string }[] /** Between two lines. */; joint: string }
 
 const BATCH = 8
 const MOST_WIDTH = 100
 /** Tools read these; code that was switched off looks like them as well. */
-const NOT_PROSE = /^(eslint|biome|prettier|@?ts-|noqa|type:|pylint|#?region|#?endregion|istanbul|c8|v8|nolint|go:|SPDX)|[;{}=]$/
+const NOT_PROSE =
+  /^(eslint|biome|prettier|@?ts-|noqa|type:|pylint|#?region|#?endregion|istanbul|c8|v8|nolint|go:|SPDX)|[;{}=]$/
 const TAG =
   /^@(?:param|arg|argument|property|throws|template)\s+(?:\{[^}]*\}\s+)?[\w$.[\]]+(?:\s+-)?\s+|^@\w+(?:\s+\{[^}]*\})?\s+/
 
@@ -55,12 +56,7 @@ function translateTexts(ask: AskModel, texts: string[], to: 'en' | 'vi', signal:
 }
 
 const clean = (text: string): string =>
-  text
-    .replaceAll(/\s+/g, ' ')
-    .replaceAll('*/', '* /')
-    .replaceAll('-->', '-- >')
-    .replaceAll('"""', "'''")
-    .trim()
+  text.replaceAll(/\s+/g, ' ').replaceAll('*/', '* /').replaceAll('-->', '-- >').replaceAll('"""', "'''").trim()
 
 const wordsOf = ({ lines }: Paragraph): string => lines.map(line => line.words).join(' ')
 
@@ -106,7 +102,8 @@ function paragraphsOf(code: Code): Paragraph[] {
         const before = previous?.lines.at(-1)
         const between = before === undefined ? '' : text.slice(before.end, line.start)
         const adjacent = isLine ? isNextLine(text, before?.end, comment) : joins
-        const sameColumn = before !== undefined && (isLine ? column(text, before.start) === column(text, line.start) : true)
+        const sameColumn =
+          before !== undefined && (isLine ? column(text, before.start) === column(text, line.start) : true)
         if (previous !== undefined && adjacent && sameColumn && !line.begins) {
           previous.lines.push(line)
           if (previous.lines.length === 2) previous.joint = between

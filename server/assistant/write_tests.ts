@@ -26,12 +26,7 @@ export type TestFile = {
 }
 
 /** @returns the edit of the test file's text @throws HubError unusable_answer */
-export async function writeTests(
-  ask: AskModel,
-  code: Code,
-  file: TestFile,
-  signal: AbortSignal,
-): Promise<Edit> {
+export async function writeTests(ask: AskModel, code: Code, file: TestFile, signal: AbortSignal): Promise<Edit> {
   const part = selectedOrBlock(code)
   const old = file.text ?? ''
   // In Rust the tests stand at the end of the very file.
@@ -39,17 +34,27 @@ export async function writeTests(
   const from = relativeImport(file.path, code.path)
   const style: Part[] =
     old.trim() !== '' && !own
-      ? [`The test file has this already; write only further tests:\n\`\`\`\n`, { text: old.slice(0, 6000), lose: 'end' }, '\n```\n']
+      ? [
+          `The test file has this already; write only further tests:\n\`\`\`\n`,
+          { text: old.slice(0, 6000), lose: 'end' },
+          '\n```\n',
+        ]
       : file.example === undefined
         ? []
-        : ['Another test of this project, for the style:\n```\n', { text: file.example.slice(0, 4000), lose: 'end' }, '\n```\n']
+        : [
+            'Another test of this project, for the style:\n```\n',
+            { text: file.example.slice(0, 4000), lose: 'end' },
+            '\n```\n',
+          ]
   return ask.json(
     {
       system: `You write unit tests: the usual case, the edges, the errors. Few, short and complete. ${CUSTOMS[code.language] ?? ''} Answer with JSON: "code" is the content of the test file.`,
       parts: [
         ...showCode(part, 'Code to test'),
         ...style,
-        own ? '' : `The test file is ${file.path}${from === undefined ? '' : `; import what is tested from '${from}'`}.\n`,
+        own
+          ? ''
+          : `The test file is ${file.path}${from === undefined ? '' : `; import what is tested from '${from}'`}.\n`,
       ],
       maxTokens: 1500,
     },

@@ -6,7 +6,18 @@ import { fileURLToPath, pathToFileURL } from 'node:url'
 const MOST_BYTES = 2 * 2 ** 20
 const MOST_FILES = 5000
 const MOST_FOLDERS = 1500
-const SKIPPED = new Set(['node_modules', 'target', 'build', 'dist', 'out', 'bin', 'obj', 'vendor', '__pycache__', 'venv'])
+const SKIPPED = new Set([
+  'node_modules',
+  'target',
+  'build',
+  'dist',
+  'out',
+  'bin',
+  'obj',
+  'vendor',
+  '__pycache__',
+  'venv',
+])
 
 /** Tells documents apart however a client spells their URIs. */
 export function keyOf(uri: string): string {

@@ -7,7 +7,15 @@ import { HubError } from '../lib/error.ts'
 export type ChangedFile = { path: string; lines: { from: number; to: number }[]; text: string }
 
 /** Nothing of a repository's own settings may run a program, ask another machine or wait for a password. */
-const SAFE = ['--literal-pathspecs', '-c', 'core.fsmonitor=false', '-c', 'protocol.allow=never', '-c', 'log.showSignature=false']
+const SAFE = [
+  '--literal-pathspecs',
+  '-c',
+  'core.fsmonitor=false',
+  '-c',
+  'protocol.allow=never',
+  '-c',
+  'log.showSignature=false',
+]
 const ENVIRONMENT = { GIT_OPTIONAL_LOCKS: '0', GIT_TERMINAL_PROMPT: '0', GIT_NO_LAZY_FETCH: '1', LC_ALL: 'C' }
 const DIFF = ['diff', '--no-color', '--no-ext-diff', '--no-textconv', '--no-renames', '--ignore-submodules']
 const MAX_OUTPUT = 32 * 2 ** 20
@@ -15,7 +23,8 @@ const MAX_TEXT = 400_000
 const MOST_FILES = 200
 const MOST_DIFF_OF_FILE = 5000
 /** Written by tools; nobody reviews them. */
-const GENERATED = /(^|\/)(package-lock\.json|yarn\.lock|pnpm-lock\.yaml|Cargo\.lock|poetry\.lock|uv\.lock|go\.sum|[^/]+\.min\.(js|css)|[^/]+\.(map|svg|snap))$/
+const GENERATED =
+  /(^|\/)(package-lock\.json|yarn\.lock|pnpm-lock\.yaml|Cargo\.lock|poetry\.lock|uv\.lock|go\.sum|[^/]+\.min\.(js|css)|[^/]+\.(map|svg|snap))$/
 
 /** The top folder of the working copy. @throws HubError not_found without git, invalid_request where there is no repository */
 export async function gitRoot(folder: string, signal: AbortSignal): Promise<string> {
@@ -42,7 +51,10 @@ export async function branchFiles(root: string, base: string | undefined, signal
     const common = (await git(root, ['merge-base', commit.trim(), 'HEAD'], signal)).trim()
     return changedFiles(root, [common, 'HEAD'], 'HEAD', signal)
   }
-  throw new HubError('invalid_request', `There is no branch '${base ?? 'main'}' in ${root} to compare with. Name another.`)
+  throw new HubError(
+    'invalid_request',
+    `There is no branch '${base ?? 'main'}' in ${root} to compare with. Name another.`,
+  )
 }
 
 /** What a commit of the staged changes would hold. */

@@ -1,4 +1,5 @@
 /** What all parts of one editor's connection share: its settings and folders, what its client can do, and how work for it runs. */
+import { join } from 'node:path'
 import type { CancellationToken, Connection, InitializeParams } from 'vscode-languageserver'
 import { MessageType, ShowMessageNotification } from 'vscode-languageserver'
 import { type AskModel, askModel } from '../assistant/ask.ts'
@@ -8,7 +9,7 @@ import type { Log } from '../lib/log.ts'
 import type { Models } from '../models/models.ts'
 import { readEditorSettings } from '../wire/editor_settings.ts'
 import { Documents } from './documents.ts'
-import { fileUri, localPath } from './files.ts'
+import { fileUri, listFiles, localPath, readText } from './files.ts'
 import { type Locale, say, type TextName } from './texts.ts'
 
 export type LspDeps = {
@@ -129,6 +130,30 @@ export class Session {
     return this.documents.find(fileUri(folder, path))?.uri ?? fileUri(folder, path)
   }
 
+  /** Paths of the files of a workspace folder; those of the open documents where it is not on this machine. */
+  async filesOf(folder: string | undefined, signal: AbortSignal): Promise<string[]> {
+    const open = this.documents.all().map(each => this.pathOf(each.uri))
+    const local = folder === undefined ? undefined : localPath(folder)
+    return local === undefined ? open : [...new Set([...(await listFiles(local, signal)), ...open])]
+  }
+
+  /** A file of a workspace folder as the editor has it, else as it is on disk. */
+  async readFile(
+    folder: string | undefined,
+    path: string,
+  ): Promise<{ uri: string; text: string; version: number | null } | undefined> {
+    const open = this.documents.all().find(each => this.folderOf(each.uri) === folder && this.pathOf(each.uri) === path)
+    if (open !== undefined) return { uri: open.uri, text: open.getText(), version: open.version }
+    const local = folder === undefined ? undefined : localPath(folder)
+    const text = local === undefined ? undefined : await readText(join(local, ...path.split('/')))
+    return text === undefined ? undefined : { uri: `${folder}/${encodePath(path)}`, text, version: null }
+  }
+
+  /** The URI of a path in a workspace folder, or beside a document that is in none. */
+  uriIn(folder: string | undefined, uri: string, path: string): string {
+    return folder === undefined ? new URL(encodePath(path), uri).href : `${folder}/${encodePath(path)}`
+  }
+
   modelOf(purpose: 'chat' | 'code'): string {
     const named = purpose === 'chat' ? this.settings.chat.model : this.settings.completion.model
     const id = named !== '' ? named : (this.deps.defaultModel(purpose) ?? this.deps.defaultModel('chat'))
@@ -230,6 +255,8 @@ export class Session {
     this.#closed.abort()
   }
 }
+
+const encodePath = (path: string): string => path.split('/').map(encodeURIComponent).join('/')
 
 function readClient({
   capabilities,

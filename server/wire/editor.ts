@@ -5,7 +5,7 @@ import * as z from 'zod'
 export const LSP_PATH = '/lsp'
 
 const Position = z.object({ line: z.int().min(0), character: z.int().min(0) })
-const Range = z.object({ start: Position, end: Position })
+export const Range = z.object({ start: Position, end: Position })
 
 /** Notification: the user looks at this place. */
 export const Visited = z.object({ uri: z.string(), line: z.int().min(0) })
@@ -17,7 +17,7 @@ export const ReviewRequest = z.object({
   scope: z.enum(['selection', 'file', 'staged', 'branch']),
   uri: z.string().optional(),
   range: Range.optional(),
-  /** Folder of the git repository, for `staged` and `branch`. */
+  /** Folder of the git repository by path or URI, for `staged` and `branch`. */
   workspace: z.string().optional(),
   /** The branch that the current one is compared with. */
   base: z.string().optional(),
@@ -27,9 +27,19 @@ export type ReviewRequest = z.infer<typeof ReviewRequest>
 export const ReviewAnswer = z.object({ files: z.int(), findings: z.int(), dropped: z.int() })
 export type ReviewAnswer = z.infer<typeof ReviewAnswer>
 
-export const WorkspaceRequest = z.object({ workspace: z.string() })
-export const ExplainTerminal = z.object({ text: z.string() })
-export const AskRequest = z.object({ uri: z.string(), range: Range.optional(), question: z.string() })
+const workDoneToken = z.union([z.string(), z.int()]).optional()
+/** `workspace` is a folder of the git repository, by path or URI; the first of the client's folders by default. */
+export const WorkspaceRequest = z.object({ workspace: z.string().optional(), workDoneToken })
+export type WorkspaceRequest = z.infer<typeof WorkspaceRequest>
+export const ExplainTerminal = z.object({ text: z.string(), workDoneToken })
+export type ExplainTerminal = z.infer<typeof ExplainTerminal>
+export const AskRequest = z.object({ uri: z.string(), range: Range.optional(), question: z.string(), workDoneToken })
+export type AskRequest = z.infer<typeof AskRequest>
+/** Request `aiHub/rewrite`: the edit comes by workspace/applyEdit. */
+export const RewriteRequest = z.object({ uri: z.string(), range: Range, instruction: z.string().min(1), workDoneToken })
+export type RewriteRequest = z.infer<typeof RewriteRequest>
+/** Request `aiHub/dismissFinding`, and command `aiHub.dismissFinding` with [uri, id]: `id` is in the diagnostic's data. */
+export const DismissRequest = z.object({ uri: z.string(), id: z.string() })
 export const Markdown = z.object({ markdown: z.string() })
 
 /** Names of the requests and notifications. */
@@ -43,4 +53,5 @@ export const EDITOR_MESSAGES = {
   branchName: 'aiHub/branchName',
   explainTerminal: 'aiHub/explainTerminal',
   ask: 'aiHub/ask',
+  rewrite: 'aiHub/rewrite',
 } as const

@@ -48,26 +48,25 @@ export class Events implements vscode.Disposable {
     if (this.#isDisposed || this.#isConnecting || this.#socket !== undefined) return
     if (address === undefined || state !== 'ready') return
     this.#isConnecting = true
-    openSocket(`${address.url.replace(/^http/, 'ws')}/v1/events`, address.token)
-      .then(
-        socket => {
-          if (this.#isDisposed) return socket.terminate()
-          this.#socket = socket
-          socket.on('message', data => this.#take(JSON.parse(data.toString()) as HubEvent))
-          socket.once('close', () => {
-            this.#socket = undefined
-            this.#forget()
-            setTimeout(() => this.#connect(), RETRY_MS)
-          })
-        },
-        thrown => {
-          this.#log.debug('no events yet', String(thrown))
-          setTimeout(() => this.#connect(), RETRY_MS)
-        },
-      )
+    openSocket(`${address.url.replace(/^http/, 'ws')}/v1/events`, address.token, socket => this.#listen(socket))
+      .catch((thrown: unknown) => {
+        this.#log.debug('no events yet', String(thrown))
+        setTimeout(() => this.#connect(), RETRY_MS)
+      })
       .finally(() => {
         this.#isConnecting = false
       })
+  }
+
+  #listen(socket: WebSocket): void {
+    if (this.#isDisposed) return socket.terminate()
+    this.#socket = socket
+    socket.on('message', data => this.#take(JSON.parse(data.toString()) as HubEvent))
+    socket.once('close', () => {
+      this.#socket = undefined
+      this.#forget()
+      setTimeout(() => this.#connect(), RETRY_MS)
+    })
   }
 
   #forget(): void {

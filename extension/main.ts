@@ -19,7 +19,16 @@ import { Client } from './client.ts'
 import { Events } from './events.ts'
 import { Hub, NoHub } from './hub.ts'
 import { MarkdownPages } from './markdown.ts'
-import { copyUrl, loadModel, type ModelArgument, pinModel, switchModel, unloadModel, useModel, useTrained } from './models.ts'
+import {
+  copyUrl,
+  loadModel,
+  type ModelArgument,
+  pinModel,
+  switchModel,
+  unloadModel,
+  useModel,
+  useTrained,
+} from './models.ts'
 import { ModelsView } from './models_view.ts'
 import { changeSetting, readSettings } from './settings.ts'
 import { Snooze } from './snooze.ts'

@@ -3,8 +3,16 @@ import type { DataCallback, Disposable, Message, MessageReader, MessageWriter } 
 import { AbstractMessageReader, AbstractMessageWriter } from 'vscode-languageclient/node'
 import { WebSocket } from 'ws'
 
-/** Connects to an address of the hub. @throws Error when the door stays closed */
-export function openSocket(url: string, token: string | undefined): Promise<WebSocket> {
+/**
+ * Connects to an address of the hub.
+ * @param listen is called before the first message, which comes together with the answer to the handshake
+ * @throws Error when the door stays closed
+ */
+export function openSocket(
+  url: string,
+  token: string | undefined,
+  listen: (socket: WebSocket) => void = () => {},
+): Promise<WebSocket> {
   return new Promise((resolve, reject) => {
     const socket = new WebSocket(url, {
       ...(token !== undefined && { headers: { authorization: `Bearer ${token}` } }),
@@ -16,6 +24,7 @@ export function openSocket(url: string, token: string | undefined): Promise<WebS
       socket.off('error', reject)
       // The close that follows every error says what has to be done.
       socket.on('error', () => {})
+      listen(socket)
       resolve(socket)
     })
     socket.once('error', reject)

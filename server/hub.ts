@@ -6,6 +6,7 @@ import { join, resolve } from 'node:path'
 import { openEditors } from './editors.ts'
 import { adapterRoutes } from './http/adapters.ts'
 import { coreRoutes } from './http/all.ts'
+import { conversationRoutes } from './http/conversations.ts'
 import { datasetRoutes } from './http/datasets.ts'
 import { evaluationRoutes } from './http/evaluation.ts'
 import { createEvents, type Events, toBrief, toEvent } from './http/events.ts'
@@ -61,6 +62,12 @@ export const WORKER_SCRIPT = resolve(import.meta.dirname, 'worker', 'main.ts')
 export const CONVERTER_SCRIPT = resolve(import.meta.dirname, 'trainer', 'convert.ts')
 export const TRAINER_SCRIPT = resolve(import.meta.dirname, 'trainer', 'main.ts')
 export const PROBE_SCRIPT = resolve(import.meta.dirname, 'worker', 'probe.ts')
+
+/** The pages: what is served, and what it is built from. */
+const PAGES = {
+  folder: resolve(import.meta.dirname, '..', 'dist', 'webview'),
+  sources: resolve(import.meta.dirname, '..', 'webview'),
+}
 
 export type HubOptions = {
   home: string
@@ -243,6 +250,7 @@ export async function startHub(options: HubOptions): Promise<Hub> {
         }),
         ...responsesRoutes({ ...endpoints, db }),
         ...storedChatRoutes({ db }),
+        ...conversationRoutes({ db, now: Date.now }),
         ...datasetRoutes({
           home,
           now: Date.now,
@@ -276,6 +284,7 @@ export async function startHub(options: HubOptions): Promise<Hub> {
       version: VERSION,
       allowedOrigins: () => settings.allowedOrigins,
       ready: scanned.promise,
+      pages: PAGES,
       upgrade: (request, socket, head) => (isLsp(request) ? editors : door).upgrade(request, socket, head),
     })
     closers.push(

@@ -62,11 +62,7 @@ function takes(signature: string, name: string): boolean {
   return inside.match(/[\p{L}_$][\p{L}\p{N}_$]*/gu)?.includes(name) === true
 }
 
-const clean = (text: string): string =>
-  text
-    .replaceAll(/[\u0000-\u001F\u007F]+/g, ' ')
-    .replaceAll(/ {2,}/g, ' ')
-    .trim()
+const clean = (text: string): string => text.replaceAll(/[\p{Cc}\s]+/gu, ' ').trim()
 
 function sentence(text: string): string {
   const one = clean(text)

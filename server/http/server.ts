@@ -13,6 +13,7 @@ import { readJson } from './body.ts'
 import { mountDocs } from './docs.ts'
 import { fromZodError, toOpenAiError } from './error.ts'
 import { FileAnswer } from './file_answer.ts'
+import { mountPages, type PagesDeps } from './pages.ts'
 import { expressPath, type Route } from './route.ts'
 import { Sse } from './sse.ts'
 
@@ -24,6 +25,8 @@ export type ServerDeps = {
   allowedOrigins(): readonly string[]
   /** Resolves when the model folders have been read once; only public routes answer before. */
   ready?: Promise<void>
+  /** The pages at /; without them there is a list of links. */
+  pages?: Omit<PagesDeps, 'log'>
   /** Takes WebSocket upgrades that passed the origin check. */
   upgrade?: (request: IncomingMessage, socket: Duplex, head: Buffer) => void
 }
@@ -98,6 +101,7 @@ export function createServer(deps: ServerDeps): Server {
       else throw new HubError('method_not_allowed', `${request.method} is not allowed on ${path}. Use ${allow}.`)
     })
   }
+  if (deps.pages !== undefined) mountPages(app, { ...deps.pages, log })
   mountDocs(app, { routes: deps.routes, version: deps.version })
   app.use(request => {
     throw new HubError(

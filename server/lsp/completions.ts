@@ -25,6 +25,7 @@ export class Completions {
       wait: deps.wait,
       settings: () => session.settings.completion,
       outcome(outcome) {
+        deps.counted?.(session.settings.completion.model, outcome.type)
         if (session.settings.training.collectCompletions) deps.collect(outcome)
       },
     })

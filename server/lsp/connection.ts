@@ -19,9 +19,9 @@ import {
   RewriteRequest,
   WorkspaceRequest,
 } from '../wire/editor.ts'
-import { offerActions, resolveAction, runAction } from './code_actions/action.ts'
 import { ACTIONS } from './code_actions/all.ts'
 import { SHOW_MARKDOWN } from './code_actions/explain.ts'
+import { offerActions, resolveAction, runAction } from './code_actions/offer.ts'
 import { Completions } from './completions.ts'
 import { Findings } from './diagnostics.ts'
 import { checked, toAnswer, toBranchName, toCommitMessage, toExplanation, toRewritten } from './requests.ts'
@@ -31,6 +31,9 @@ import { SocketReader, SocketWriter, type TextSocket } from './socket.ts'
 import type { TextName } from './texts.ts'
 
 export type { LspDeps } from './session.ts'
+
+/** A token of a wrong kind counts as none. */
+const WorkDone = z.looseObject({ workDoneToken: ReviewRequest.shape.workDoneToken }).catch({})
 
 /** Serves one client until its socket closes. Nothing that goes wrong in a request ends the connection. */
 export function connect(deps: LspDeps, socket: TextSocket): { close(): void } {
@@ -107,25 +110,22 @@ export function connect(deps: LspDeps, socket: TextSocket): { close(): void } {
   })
 
   // Reviews, and what else a client may ask for.
-  const dismissed = (value: unknown, token: CancellationToken): Promise<boolean> =>
-    session.guard(token, false, () => {
+  const dismissed = (value: unknown, token: CancellationToken): Promise<object | null> =>
+    session.guard<object | null>(token, null, () => {
       const { uri, id } = checked(DismissRequest, value)
       findings.dismiss(uri, id)
-      return true
+      return {}
     })
   connection.onRequest(EDITOR_MESSAGES.dismiss, dismissed)
-  const on = <S extends z.ZodType, T>(
+  const on = <S extends z.ZodType>(
     method: string,
     title: TextName,
     schema: S,
-    answer: (request: z.infer<S>, running: Running) => Promise<T>,
+    answer: (request: z.infer<S>, running: Running) => Promise<object>,
   ): void => {
     connection.onRequest(method, (value: unknown, token: CancellationToken) => {
-      const { workDoneToken } = z
-        .looseObject({ workDoneToken: ReviewRequest.shape.workDoneToken })
-        .catch({})
-        .parse(value)
-      return session.withProgress<T | null>(token, title, workDoneToken, null, running =>
+      const { workDoneToken } = WorkDone.parse(value)
+      return session.withProgress<object | null>(token, title, workDoneToken, null, running =>
         answer(checked(schema, value), running),
       )
     })

@@ -80,7 +80,10 @@ export class Findings {
     let moved = file.found
     for (const change of changes) {
       // A new text as a whole says nothing of lines; each finding looks for its own.
-      if (!('range' in change)) return this.opened(uri)
+      if (!('range' in change)) {
+        this.opened(uri)
+        return
+      }
       const { start, end } = change.range
       const by = (change.text.match(/\n/g)?.length ?? 0) - (end.line - start.line)
       moved = moved.map(finding => {

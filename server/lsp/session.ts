@@ -21,6 +21,8 @@ export type LspDeps = {
   home: string
   /** Keeps what became of a suggestion; called only when the user opted in. */
   collect(outcome: Outcome): void
+  /** Told what became of each suggestion, without its text; `model` is what the settings name. */
+  counted?(model: string, type: Outcome['type']): void
   log: Log
   /** Monotonic, in ms. */
   now(): number
@@ -242,7 +244,7 @@ export class Session {
     if (once && this.#told.has(error.message)) return
     this.#told.add(error.message)
     if (error.code === 'unusable_answer') this.show(error.message)
-    else this.connection.window.showWarningMessage(error.message).catch(() => {})
+    else this.connection.window.showWarningMessage(error.message)
   }
 
   show(message: string): void {

@@ -1,8 +1,9 @@
-/** Answers kept with `store: true` as turns for a dataset: asking to keep one is the consent to learn from it. */
+/** Answers kept with `store: true` as turns for a dataset, since asking to keep one is the consent to learn from it; and chats that were let be learned from. */
 import type { Database } from '../storage/database.ts'
 import { eachChat, type StoredChat } from '../storage/stored_chats.ts'
 import type { ChatRequest, ChatResponse } from '../wire/chat.ts'
 import type { SampleMessage } from '../wire/sample.ts'
+import { conversationTurns } from './conversation_turns.ts'
 import type { Turn } from './sources_conversations.ts'
 
 /** Of each stored answer what was asked, as context, and the answer. Those with metadata `training: "no"` are left out. */
@@ -10,6 +11,7 @@ export async function* storedTurns(db: Database): AsyncGenerator<Turn> {
   for (const chat of eachChat(db)) {
     if (chat.metadata.training !== 'no') yield* turnsOf(chat)
   }
+  yield* conversationTurns(db)
 }
 
 function* turnsOf(chat: StoredChat): Generator<Turn> {

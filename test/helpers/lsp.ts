@@ -1,4 +1,6 @@
 /** A language server over scripted models, with a client. */
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { silentLog } from '../../server/lib/log.ts'
 import { connect, type LspDeps } from '../../server/lsp/connection.ts'
 import type { TextSocket } from '../../server/lsp/socket.ts'
@@ -48,6 +50,8 @@ export function lspServer(
       models,
       defaultModel: () => 'fake',
       version: '0.0.0-test',
+      // Where nothing is, nothing was dismissed.
+      home: join(tmpdir(), 'ai-hub-test-no-home'),
       collect: outcome => collected.push(outcome),
       counted: (model, type) => counted.push([model, type]),
       log: silentLog,

@@ -4,12 +4,11 @@ import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { build } from 'esbuild'
-import { BUNDLE } from '../../extension/build.ts'
-import { lastFirst, ROOT, startEditor } from './editor.ts'
+import { bundleExtension, bundleSuite } from './bundle.ts'
+import { lastFirst, startEditor } from './editor.ts'
 import { makeHome, SCRIPTED } from './home.ts'
-import type { Report } from './inhost.ts'
 import { needHost } from './install.ts'
+import { REPORT, type Report } from './report.ts'
 
 const { host, options } = await needHost()
 const SUITE_MS = 240_000
@@ -18,22 +17,13 @@ test('the suite in the extension host', options, async context => {
   const closing = lastFirst(context)
   const folder = mkdtempSync(join(tmpdir(), 'vscode-suite-'))
   closing.after(() => rmSync(folder, { recursive: true, force: true }))
-  await build(BUNDLE)
-  const suite = join(folder, 'suite.js')
-  await build({
-    absWorkingDir: ROOT,
-    entryPoints: ['test/host/inhost.ts'],
-    outfile: suite,
-    bundle: true,
-    platform: 'node',
-    format: 'cjs',
-    external: ['vscode'],
-  })
+  await bundleExtension()
+  const suite = await bundleSuite(folder)
   const home = makeHome(closing)
   const reportFile = join(folder, 'report.json')
   const editor = await startEditor(closing, {
     host: host!,
-    env: { ...home.env, AI_HUB_HOST_REPORT: reportFile },
+    env: { ...home.env, [REPORT]: reportFile },
     settings: { 'aiHub.chat.model': SCRIPTED },
   })
   const code = await editor.runSuite(suite, SUITE_MS)

@@ -3,12 +3,8 @@ import assert from 'node:assert/strict'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import * as vscode from 'vscode'
+import { type Outcome, REPORT, type Report } from './report.ts'
 import { FIXED, RISKY, WRONG } from './script.ts'
-
-export type Outcome = { name: string; ms: number; error?: string }
-export type Report = { outcomes: Outcome[]; activationMs: number; host: string }
-/** Where the report goes. */
-export const REPORT = 'AI_HUB_HOST_REPORT'
 
 type Api = { url(): string | undefined; ready: Promise<void> }
 type Case = { name: string; run(): Promise<void> }

@@ -1,11 +1,10 @@
 /** What a user of the extension does and sees, in a real VS Code, with a picture of every step in both themes under shots/. */
 import assert from 'node:assert/strict'
-import { mkdirSync, rmSync } from 'node:fs'
+import { mkdirSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { build } from 'esbuild'
-import { BUNDLE } from '../../extension/build.ts'
-import { lastFirst, startEditor } from './editor.ts'
+import { bundleExtension } from './bundle.ts'
+import { lastFirst, ROOT, startEditor } from './editor.ts'
 import { makeHome, SCRIPTED, TINY_CHAT } from './home.ts'
 import { needHost } from './install.ts'
 import { RISKY, WRONG } from './script.ts'
@@ -16,6 +15,10 @@ const SHOTS = join(import.meta.dirname, 'shots')
 /** A hub that is killed has to be noticed, started and connected to. */
 const RECOVERY_MS = 60_000
 const TRAINING_MS = 180_000
+
+/** What the palette calls a command. */
+const TITLES = JSON.parse(readFileSync(join(ROOT, 'package.nls.json'), 'utf8')) as { [key: string]: string }
+const title = (command: string): string => TITLES[`command.${command}`]!
 
 /** Something to train on. */
 const NOTES = Object.fromEntries(
@@ -33,7 +36,7 @@ test('the workbench with the extension', options, async context => {
   const closing = lastFirst(context)
   rmSync(SHOTS, { recursive: true, force: true })
   mkdirSync(SHOTS, { recursive: true })
-  await build(BUNDLE)
+  await bundleExtension()
   const home = makeHome(closing)
   const editor = await startEditor(closing, {
     host: host!,
@@ -115,7 +118,7 @@ test('the workbench with the extension', options, async context => {
 
   await step('a review underlines what it found', async () => {
     await wb.open('pay.ts')
-    await wb.run('Review')
+    await wb.run(title('review'))
     await wb.pick('This file')
     await wb.squiggle('error').waitFor()
     await shot('review')
@@ -125,17 +128,17 @@ test('the workbench with the extension', options, async context => {
   })
 
   await step('another model is chosen', async () => {
-    await wb.run('Switch Model')
+    await wb.run(title('switchModel'))
     await shot('switch-model')
     await wb.pick(TINY_CHAT)
     await wb.status(TINY_CHAT).waitFor()
-    await wb.run('Switch Model')
+    await wb.run(title('switchModel'))
     await wb.pick(SCRIPTED)
     await wb.status(SCRIPTED).waitFor()
   })
 
   await step('training from the palette: the plan, the run, and its result in use', async () => {
-    await wb.run('Train on This Workspace')
+    await wb.run(title('trainWorkspace'))
     await wb.pick(TINY_CHAT)
     await wb.row('Start training').waitFor({ timeout: TRAINING_MS })
     await shot('training-plan')
@@ -153,7 +156,7 @@ test('the workbench with the extension', options, async context => {
     const { pid } = home.record()!
     process.kill(pid, 'SIGKILL')
     await home.otherThan(pid, RECOVERY_MS)
-    await wb.run('Switch Model')
+    await wb.run(title('switchModel'))
     await wb.pick(SCRIPTED)
     await wb.status(SCRIPTED).waitFor({ timeout: RECOVERY_MS })
     await wb.open('again.ts')

@@ -86,7 +86,7 @@ test('lines to be filled in: the parts are neighbours in the text, and the missi
     const whole = text(1, suffix!) + text(middle! + 1, tokens.length - 1) + text(suffix! + 1, middle!)
     assert.ok(document.text.includes(whole))
     assert.doesNotMatch(text(middle! + 1, tokens.length), /\n/)
-    assert.ok(weights.every((weight, at) => (at > middle! ? weight === 2 : weight < 0.2)))
+    assert.ok(weights.every((weight, at) => (at > middle! ? weight === 3 : weight < 0.5)))
   }
   assert.deepEqual(infillSequences(tokenizer, [document], { seed: 1, pass: 0, tokens: 20_000 }), sequences)
 })

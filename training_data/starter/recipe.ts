@@ -68,12 +68,12 @@ export const STAGE2: Omit<TrainerJobInput, 'base' | 'tokens' | 'output'> = {
   rowTokens: 2 * ROW,
   buckets: [2 * ROW],
   rowsPerStep: 2,
-  maxSteps: 1000,
+  maxSteps: 1150,
   rate: 1e-3,
-  warmupShare: 0.05,
+  warmupShare: 0.03,
   validateEverySteps: 100,
 }
 export const CHAT_PASSES = 4
 /** Tokens of the second stage beside the chat: documents, so that they are not forgotten, and lines to be filled in. */
-export const DOCUMENT_TOKENS = 200_000
-export const INFILL_TOKENS = 800_000
+export const DOCUMENT_TOKENS = 850_000
+export const INFILL_TOKENS = 1_050_000

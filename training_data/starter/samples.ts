@@ -48,8 +48,11 @@ export function documentSequences(
 }
 
 /** Of an infill sequence the middle counts most: else it would be lost among so much more text around it. */
-const MIDDLE_WEIGHT = 2
-const AROUND_WEIGHT = 0.1
+const MIDDLE_WEIGHT = 3
+const AROUND_WEIGHT = 0.3
+/** Most are short: what is to be learned is where to look, and that takes many examples, not long ones. */
+const SHORT_SHARE = 0.75
+const MEAN_TOKENS = 110
 
 /**
  * Short pieces around places in the code, each to be filled: what an editor asks for, again and again.
@@ -62,16 +65,16 @@ export function infillSequences(
 ): Sequence[] {
   const code = documents.filter(({ kind }) => kind === 'code')
   const characters = code.reduce((sum, { text }) => sum + text.length, 0)
-  // About 220 tokens each.
-  const every = Math.ceil((characters * 220) / options.tokens)
+  const every = Math.ceil((characters * MEAN_TOKENS) / options.tokens)
   const sequences: Sequence[] = []
   let until = 0
   for (const [index, { text }] of code.entries()) {
     const random = randomAt(options.seed, 500 + options.pass, index)
     for (; until < text.length; until += every) {
       const cursor = onBoundary(text, Math.min(text.length - 1, until + Math.floor(random() * every)))
-      const from = onBoundary(text, Math.max(0, cursor - 100 - Math.floor(random() * 900)))
-      const split = cutLine(text, from, cursor, Math.floor(random() * 400), random)
+      const most = random() < SHORT_SHARE ? 200 : 1000
+      const from = onBoundary(text, Math.max(0, cursor - 60 - Math.floor(random() * most)))
+      const split = cutLine(text, from, cursor, Math.floor(random() * most * 0.5), random)
       if (split === undefined) continue
       const ids = fimTokens(tokenizer, split)
       if (ids.length > ROW) continue

@@ -63,6 +63,8 @@ export function createApi(address: () => Promise<string>) {
     deleteFile: (id: string) => call<unknown>('DELETE', `/v1/files/${name(id)}`),
 
     datasets: async () => (await call<Output<typeof DatasetList>>('GET', '/v1/training/datasets')).data,
+    importConversations: (dataset: string, signal: AbortSignal) =>
+      call<Dataset>('POST', '/v1/training/datasets/import', { name: dataset, conversations: true }, signal),
     report: (dataset: string) => call<QualityReport>('GET', `/v1/training/datasets/${name(dataset)}/report`),
     deleteDataset: (dataset: string) => call<unknown>('DELETE', `/v1/training/datasets/${name(dataset)}`),
 

@@ -4,6 +4,7 @@ import type { WebSocket } from 'ws'
 import type { HubEvent, ModelBrief, SystemLoad } from '../server/wire/events.ts'
 import type { TrainingJobOut } from '../server/wire/training.ts'
 import type { Hub } from './hub.ts'
+import { tokenRate } from './model_in_use.ts'
 import { openSocket } from './transport.ts'
 
 /** After a broken connection; the hub may be starting again. */
@@ -59,7 +60,10 @@ export class Events implements vscode.Disposable {
   }
 
   #listen(socket: WebSocket): void {
-    if (this.#isDisposed) return socket.terminate()
+    if (this.#isDisposed) {
+      socket.terminate()
+      return
+    }
     this.#socket = socket
     socket.on('message', data => this.#take(JSON.parse(data.toString()) as HubEvent))
     socket.once('close', () => {
@@ -89,7 +93,7 @@ export class Events implements vscode.Disposable {
         this.models = this.models.map(model => (model.id === event.id ? { ...model, progress: event.fraction } : model))
         break
       case 'system.load':
-        this.tokensPerSecond = rate(this.load, event.load)
+        this.tokensPerSecond = tokenRate(this.load, event.load)
         this.load = event.load
         break
       case 'training.job':
@@ -105,15 +109,4 @@ export class Events implements vscode.Disposable {
     }
     this.#said.fire(event)
   }
-}
-
-/** Tokens per second between two looks; undefined when none was written. */
-export function rate(before: SystemLoad | undefined, now: SystemLoad): number | undefined {
-  if (before === undefined || now.at_ms <= before.at_ms) return undefined
-  let tokens = 0
-  for (const model of now.models) {
-    const earlier = before.models.find(each => each.id === model.id)?.decoded_tokens ?? 0
-    tokens += Math.max(0, model.decoded_tokens - earlier)
-  }
-  return tokens === 0 ? undefined : (tokens * 1000) / (now.at_ms - before.at_ms)
 }

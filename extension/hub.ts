@@ -17,6 +17,8 @@ export class NoHub extends Error {
 /** Starts of the hub within three minutes before it counts as one that cannot run. */
 const MAX_STARTS = 4
 const STARTS_MS = 3 * 60_000
+/** Without a hub it is looked again so often: someone may start one in a terminal. */
+const LOOK_MS = 5000
 
 export class Hub implements vscode.Disposable {
   readonly #context: vscode.ExtensionContext
@@ -31,10 +33,12 @@ export class Hub implements vscode.Disposable {
   #starts: number[] = []
   /** The user stopped it, or it cannot run: nothing but the user starts it again. */
   #held = false
+  readonly #looking: NodeJS.Timeout
 
   constructor(context: vscode.ExtensionContext, log: vscode.LogOutputChannel) {
     this.#context = context
     this.#log = log
+    this.#looking = setInterval(() => void this.#look(), LOOK_MS)
   }
 
   get state(): HubState {
@@ -93,6 +97,7 @@ export class Hub implements vscode.Disposable {
   }
 
   dispose(): void {
+    clearInterval(this.#looking)
     this.#closed.abort()
     this.#changed.dispose()
   }
@@ -124,6 +129,12 @@ export class Hub implements vscode.Disposable {
       this.#set('failed')
       throw this.#explain(thrown)
     }
+  }
+
+  async #look(): Promise<void> {
+    if (this.#state === 'ready' || this.#seeking !== undefined) return
+    const found = await this.#find()
+    if (found !== undefined && this.#seeking === undefined && !this.#closed.signal.aborted) this.#use(found)
   }
 
   async #find(): Promise<HubAddress | undefined> {

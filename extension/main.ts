@@ -33,7 +33,7 @@ import { ModelsView } from './models_view.ts'
 import { changeSetting, readSettings } from './settings.ts'
 import { Snooze } from './snooze.ts'
 import { chooseSnooze, createStatusBar, showMenu, toggleLanguage } from './status_bar.ts'
-import { trainOnDataset, trainOnFile, trainOnWorkspace, withCancel } from './train.ts'
+import { trainOnChats, trainOnDataset, trainOnFile, trainOnWorkspace, withCancel } from './train.ts'
 import { changeJob, compareAdapter, deleteAdapter, deleteDataset, rollBack, showReport } from './training.ts'
 import { type AdapterNode, type DatasetNode, type JobNode, TrainingView, type VersionNode } from './training_view.ts'
 
@@ -101,6 +101,7 @@ export function activate(context: vscode.ExtensionContext): ExtensionApi {
     'aiHub.useTrained': (id: string) => useTrained(models, id),
 
     'aiHub.trainWorkspace': () => trainOnWorkspace(trainer),
+    'aiHub.trainChats': () => trainOnChats(trainer),
     'aiHub.trainFile': (file?: vscode.Uri) => trainOnFile(trainer, file),
     'aiHub.trainDataset': (given: ModelArgument) => trainOnDataset(trainer, given),
     'aiHub.cancelJob': (job: JobNode) => changeJob(trained, 'cancel', job),

@@ -1,5 +1,5 @@
-/** Which model the status bar names: the one that answers, as far as the events tell. */
-import type { ModelBrief } from '../server/wire/events.ts'
+/** What the status bar makes of the events: which model answers, and how fast it writes. */
+import type { ModelBrief, SystemLoad } from '../server/wire/events.ts'
 
 /**
  * @param named the model of the settings, or '' for none
@@ -19,4 +19,15 @@ export function modelInUse(models: readonly ModelBrief[], named: string): ModelB
       const other = rank(b)
       return rank(a).reduce((order, value, index) => order || value - (other[index] ?? 0), 0)
     })[0]
+}
+
+/** Tokens per second between two looks; undefined when none was written. */
+export function tokenRate(before: SystemLoad | undefined, now: SystemLoad): number | undefined {
+  if (before === undefined || now.at_ms <= before.at_ms) return undefined
+  let tokens = 0
+  for (const model of now.models) {
+    const earlier = before.models.find(each => each.id === model.id)?.decoded_tokens ?? 0
+    tokens += Math.max(0, model.decoded_tokens - earlier)
+  }
+  return tokens === 0 ? undefined : (tokens * 1000) / (now.at_ms - before.at_ms)
 }

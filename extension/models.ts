@@ -115,7 +115,10 @@ async function pickSuggesting({ api, hub }: Deps): Promise<string | undefined> {
       label: `$(wand) ${vscode.l10n.t('The best one there is')}`,
       description: current === '' ? vscode.l10n.t('in use') : '',
     },
-    ...models.map(toRow),
+    ...models.map(model => {
+      const row = toRow(model)
+      return model.id === current ? { ...row, description: `${vscode.l10n.t('in use')} · ${row.description}` } : row
+    }),
   ]
   const title = vscode.l10n.t('Model for suggestions')
   return (await vscode.window.showQuickPick(rows, { title, matchOnDescription: true }))?.id

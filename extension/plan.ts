@@ -15,7 +15,12 @@ export function planLines(
   }
   return {
     lines: [
-      line(t('Samples'), t('{0} to learn from, {1} to check with', samples.training, samples.validation)),
+      line(
+        t('Samples'),
+        samples.validation === 0
+          ? t('{0} to learn from', samples.training)
+          : t('{0} to learn from, {1} to check with', samples.training, samples.validation),
+      ),
       line(t('Tokens'), t('{0}, {1} of them learned', stats.tokens, stats.targetTokens)),
       line(t('Time'), t('about {0}, {1} steps', formatDuration(expected.seconds), expected.steps), expected.basis),
       line(t('Memory'), t('{0} of {1} free', formatBytes(expected.memoryBytes), formatBytes(expected.freeBytes))),

@@ -101,6 +101,13 @@ export async function showMenu({ hub, events, snooze }: Deps): Promise<void> {
       run: command('aiHub.openModels'),
     })
   }
+  separator(vscode.l10n.t('Model'))
+  rows.push({ label: `$(arrow-swap) ${vscode.l10n.t('Switch model…')}`, run: command('aiHub.switchModel') })
+  rows.push({ label: `$(list-tree) ${vscode.l10n.t('Show all models')}`, run: command('aiHub.models.focus') })
+  rows.push({
+    label: `$(mortar-board) ${vscode.l10n.t('Train on this workspace…')}`,
+    run: command('aiHub.trainWorkspace'),
+  })
   separator(vscode.l10n.t('Suggestions'))
   rows.push({
     label: completion.enabled
@@ -121,13 +128,6 @@ export async function showMenu({ hub, events, snooze }: Deps): Promise<void> {
   } else {
     rows.push({ label: `$(bell-slash) ${vscode.l10n.t('Snooze…')}`, run: command('aiHub.snooze') })
   }
-  separator(vscode.l10n.t('Model'))
-  rows.push({ label: `$(arrow-swap) ${vscode.l10n.t('Switch model…')}`, run: command('aiHub.switchModel') })
-  rows.push({ label: `$(list-tree) ${vscode.l10n.t('Show all models')}`, run: command('aiHub.models.focus') })
-  rows.push({
-    label: `$(mortar-board) ${vscode.l10n.t('Train on this workspace…')}`,
-    run: command('aiHub.trainWorkspace'),
-  })
   separator(vscode.l10n.t('More'))
   rows.push({ label: `$(checklist) ${vscode.l10n.t('Review changes…')}`, run: command('aiHub.review') })
   rows.push({ label: `$(copy) ${vscode.l10n.t('Copy the OpenAI base URL')}`, run: command('aiHub.copyUrl') })

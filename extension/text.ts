@@ -1,4 +1,4 @@
-/** Numbers as people read them. */
+/** Numbers as people read them, and names as the hub takes them. */
 
 export function formatBytes(bytes: number): string {
   const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB']
@@ -21,4 +21,15 @@ export function formatDuration(seconds: number): string {
 
 export function formatPercent(fraction: number): string {
   return `${Math.floor(fraction * 100)}%`
+}
+
+/** A name that datasets and adapters take; of a text without Latin letters or digits, `data`. */
+export function toName(text: string): string {
+  const plain = text.normalize('NFKD').replace(/\p{M}/gu, '').replace(/[đĐ]/g, 'd')
+  const name = plain
+    .replace(/[^A-Za-z0-9_-]+/g, '-')
+    .replace(/^[-_]+/, '')
+    .slice(0, 60)
+    .replace(/-+$/, '')
+  return name === '' ? 'data' : name
 }

@@ -1,5 +1,4 @@
 /** Training from the palette: what on, which model, the plan; then in the background, and at the end what to do with it. */
-import { randomUUID } from 'node:crypto'
 import { openAsBlob } from 'node:fs'
 import { basename } from 'node:path'
 import * as vscode from 'vscode'
@@ -10,9 +9,12 @@ import type { Hub } from './hub.ts'
 import { runCommand } from './launch.ts'
 import { idOf, type ModelArgument, pickModel } from './models.ts'
 import { planLines } from './plan.ts'
-import { formatDuration } from './text.ts'
+import { formatDuration, toName } from './text.ts'
 
 type Deps = { hub: Hub; api: Api; events: Events }
+/** Name of the dataset and of the adapter. */
+const CHATS = 'chats'
+
 /** The data of a run, made when the model is known. */
 type Data = Pick<TrainingRequest, 'dataset' | 'training_file'> & { name: string }
 
@@ -55,6 +57,14 @@ export async function trainOnDataset(deps: Deps, given: ModelArgument): Promise<
   }))
   const chosen = await vscode.window.showQuickPick(rows, { title: vscode.l10n.t('Train on a dataset') })
   if (chosen !== undefined) await train(deps, async () => ({ dataset: chosen.label, name: chosen.label }))
+}
+
+/** Makes a dataset of the stored conversations that may be used for it. */
+export async function trainOnChats(deps: Deps): Promise<void> {
+  await train(deps, async signal => {
+    await deps.api.importConversations(CHATS, signal)
+    return { dataset: CHATS, name: CHATS }
+  })
 }
 
 async function train(deps: Deps, prepare: (signal: AbortSignal) => Promise<Data>): Promise<void> {
@@ -242,17 +252,4 @@ async function pickFile(): Promise<vscode.Uri | undefined> {
     filters: { [vscode.l10n.t('Data')]: ['jsonl', 'json', 'csv', 'tsv', 'txt', 'md'] },
   })
   return chosen?.[0]
-}
-
-/** A name that datasets and adapters take. */
-export function toName(text: string): string {
-  const plain = text
-    .normalize('NFKD')
-    .replace(/[\u0300-\u036f]/g, '')
-    .replace(/[đĐ]/g, 'd')
-  const name = plain
-    .replace(/[^A-Za-z0-9_-]+/g, '-')
-    .replace(/^[-_]+|-+$/g, '')
-    .slice(0, 60)
-  return name === '' ? `data-${randomUUID().slice(0, 8)}` : name
 }

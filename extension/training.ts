@@ -88,9 +88,15 @@ export function describeEvaluation({ base, candidate, metrics, summary, warnings
   return [
     `# ${candidate.id}`,
     `**${summary}**`,
-    `${base.id} → ${candidate.id}, ${samples.taken} samples`,
+    `${base.id} → ${candidate.id}, ${vscode.l10n.t('{0} samples', samples.taken)}`,
     [
-      cells(['Measure', 'Base', 'Adapter', 'Difference, 95%', 'Verdict']),
+      cells([
+        vscode.l10n.t('Measure'),
+        vscode.l10n.t('Base'),
+        vscode.l10n.t('Adapter'),
+        vscode.l10n.t('Difference'),
+        vscode.l10n.t('Verdict'),
+      ]),
       cells(['---', '--:', '--:', '---', '---']),
       ...rows,
     ].join('\n'),
@@ -102,11 +108,11 @@ export function describeReport(name: string, report: QualityReport): string {
   const found = report.findings.filter(finding => finding.count > 0)
   return [
     `# ${name}`,
-    ...(found.length === 0 ? ['Nothing is wrong with it.'] : []),
+    ...(found.length === 0 ? [vscode.l10n.t('Nothing is wrong with it.')] : []),
     ...found.map(({ title, severity, count, removed, changed, examples }) =>
       [
         `## ${title}`,
-        `${severity}: ${count} found, ${removed} removed, ${changed} mended`,
+        vscode.l10n.t('{0}: {1} found, {2} removed, {3} mended', severity, count, removed, changed),
         ...examples
           .slice(0, 3)
           .map(

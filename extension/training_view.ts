@@ -124,7 +124,7 @@ export class TrainingView implements vscode.TreeDataProvider<TrainingNode>, vsco
         const item = new vscode.TreeItem(`${job.model}:${job.name}`, None)
         item.id = `job ${job.id}`
         item.iconPath = new vscode.ThemeIcon(JOB_ICONS[job.status])
-        item.description = hasEnded(job) ? tellEnd(job) : tellProgress(job)
+        item.description = hasEnded(job) ? tellEnd(job) : tellShortly(job)
         item.tooltip = new vscode.MarkdownString(tellJob(job))
         item.contextValue = `job.${job.status}`
         return item
@@ -167,6 +167,13 @@ export class TrainingView implements vscode.TreeDataProvider<TrainingNode>, vsco
   dispose(): void {
     for (const each of this.#subscriptions) each.dispose()
   }
+}
+
+/** What fits into a row: the loss first, since rows are cut at the end. */
+function tellShortly(job: TrainingJobOut): string {
+  const { progress, stage } = job
+  if (progress === undefined || stage !== 'training') return tellProgress(job)
+  return vscode.l10n.t('loss {0}, {1}/{2}', progress.loss.toFixed(3), progress.step, progress.total_steps)
 }
 
 function tellEnd(job: TrainingJobOut): string {

@@ -87,12 +87,11 @@ async function run(command: Command): Promise<number> {
       return doctor(homeOf(command.home), command.json)
     case 'adapters':
       return adapters(homeOf(command.home), command)
-    case 'datasets':
-      return runDatasets(
-        { home: homeOf(command.home), now: Date.now, terminal: out, notes: err },
-        command,
-        untilInterrupted(),
-      )
+    case 'datasets': {
+      const home = homeOf(command.home)
+      const deps = { home, now: Date.now, terminal: out, notes: err, findHub: () => findHub(home) }
+      return runDatasets({ ...deps, startHub: () => startOwnHub(home) }, command, untilInterrupted())
+    }
   }
 }
 
@@ -168,16 +167,19 @@ async function models(home: string, json: boolean): Promise<number> {
   )
 }
 
+/** A hub for one command only, without a word of its own. */
+async function startOwnHub(home: string): Promise<Hub> {
+  const hub = await startHub({ home, commandLine: { port: '0' }, env: process.env, logSinks: [] })
+  await hub.ready
+  return hub
+}
+
 async function chat(home: string, command: Extract<Command, { name: 'chat' }>): Promise<number> {
   const { model, system, question } = command
   return runChat(
     {
       findHub: () => findHub(home),
-      async startHub() {
-        const hub = await startHub({ home, commandLine: { port: '0' }, env: process.env, logSinks: [] })
-        await hub.ready
-        return hub
-      },
+      startHub: () => startOwnHub(home),
       input: process.stdin,
       output: process.stdout,
       terminal: out,
@@ -195,11 +197,7 @@ async function evaluateModels(home: string, options: EvaluateOptions): Promise<n
   return runEvaluate(
     {
       findHub: () => findHub(home),
-      async startHub() {
-        const hub = await startHub({ home, commandLine: { port: '0' }, env: process.env, logSinks: [] })
-        await hub.ready
-        return hub
-      },
+      startHub: () => startOwnHub(home),
       terminal: out,
       notes: err,
       isLive: process.stderr.isTTY === true,
@@ -216,11 +214,7 @@ async function train(home: string, options: TrainOptions): Promise<number> {
     {
       home,
       findHub: () => findHub(home),
-      async startHub() {
-        const hub = await startHub({ home, commandLine: { port: '0' }, env: process.env, logSinks: [] })
-        await hub.ready
-        return hub
-      },
+      startHub: () => startOwnHub(home),
       terminal: out,
       notes: err,
       columns: stderr.isTTY ? stderr.columns : undefined,

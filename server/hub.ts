@@ -26,6 +26,7 @@ import { watchIdle } from './lib/idle.ts'
 import { createLog, fileSink, type Log, type Sink, stderrSink } from './lib/log.ts'
 import { physicalCores, readMemory } from './lib/memory.ts'
 import { findPortHolder, portTakenMessage } from './lib/port.ts'
+import { createBaseCheck } from './models/adapter_base.ts'
 import { withAdapters } from './models/adapter_models.ts'
 import { type Adapters, createAdapters } from './models/adapter_registry.ts'
 import { LIBRARIES, probeDevices } from './models/devices.ts'
@@ -170,8 +171,10 @@ export async function startHub(options: HubOptions): Promise<Hub> {
     closers.push(() => models.close())
     const adapters = createAdapters({ home, log: log.child('adapters') })
     closers.push(() => adapters.close())
+    const baseCheck = createBaseCheck({ home, sha256, log: log.child('adapters') })
+    closers.push(() => baseCheck.close())
     /** With adapters: what the doors see. */
-    const served = withAdapters({ models, adapters, ready: scanned.promise, log: log.child('adapters') })
+    const served = withAdapters({ models, adapters, ready: scanned.promise, baseCheck, log: log.child('adapters') })
 
     events = createEvents({
       version: VERSION,
@@ -221,7 +224,7 @@ export async function startHub(options: HubOptions): Promise<Hub> {
     closers.push(() => evaluations.close())
     const abTests = createAbTests({
       db,
-      isModel: id => served.list().some(status => status.file.id === id),
+      modelId: name => idOf(served, name),
       now: Date.now,
       log: log.child('ab_tests'),
     })
@@ -260,6 +263,7 @@ export async function startHub(options: HubOptions): Promise<Hub> {
           },
           uploadedFile,
           conversations: () => storedTurns(db),
+          models: served,
         }),
         ...adapterRoutes({
           models: served,
@@ -399,6 +403,14 @@ async function loadPinned(models: Scheduler, log: Log): Promise<void> {
       .catch(thrown =>
         log.warn('a pinned model did not load', { model: file.id, reason: HubError.from(thrown).message }),
       )
+  }
+}
+
+function idOf(models: Models, name: string): string | undefined {
+  try {
+    return models.get(name).file.id
+  } catch {
+    return undefined
   }
 }
 

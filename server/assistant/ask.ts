@@ -3,6 +3,7 @@ import * as z from 'zod'
 import { HubError } from '../lib/error.ts'
 import type { Lease } from '../models/models.ts'
 import type { Format, Generate, Prompt } from '../wire/worker.ts'
+import { noThinking, quietly } from './thinking.ts'
 
 /** A piece of a question. One that may lose its `start` or `end` is shortened when the context is too small for all. */
 export type Part = string | { text: string; lose: 'start' | 'end' }
@@ -43,14 +44,16 @@ export function askModel(
   const answer = async (ask: Ask, format: Format, attempt: number, signal: AbortSignal): Promise<string> => {
     const lease = await acquire(signal)
     try {
-      const request = await toGenerate(lease, ask, format, attempt, signal)
-      let text = ''
-      for await (const event of lease.generate(request, signal)) {
-        if (event.type !== 'delta' || event.content === undefined) continue
-        text += event.content
-        written(text.length)
-      }
-      return text
+      return await quietly(lease.info, async () => {
+        const request = await toGenerate(lease, ask, format, attempt, signal)
+        let text = ''
+        for await (const event of lease.generate(request, signal)) {
+          if (event.type !== 'delta' || event.content === undefined) continue
+          text += event.content
+          written(text.length)
+        }
+        return text
+      })
     } finally {
       lease.release()
     }
@@ -173,7 +176,7 @@ function toPrompt({ info }: Lease, system: string, user: string): Prompt {
     toolChoice: 'none',
     parallelToolCalls: false,
     // Thinking would cost a small model its whole answer.
-    templateVariables: { enable_thinking: false },
+    templateVariables: noThinking(info),
   }
 }
 

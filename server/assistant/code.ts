@@ -23,7 +23,8 @@ const MOST_LINES = 60
 
 /** Start of the line that a place is in. */
 export function lineStart(text: string, offset: number): number {
-  return text.lastIndexOf('\n', offset - 1) + 1
+  // A negative position would be taken for the first one.
+  return offset <= 0 ? 0 : text.lastIndexOf('\n', offset - 1) + 1
 }
 
 /** End of the line that a place is in, before its line end. */
@@ -140,7 +141,10 @@ export function fitIn(code: Code, answer: string): Edit {
   const unit = indentUnit(text)
   const fitted = indented(lines, original.split('\n'), unit).join(text.includes('\r\n') ? '\r\n' : '\n')
   if (squeezed(fitted) === squeezed(original)) throw unusable('The model sees nothing to change here.')
-  return { start, end, text: fitted }
+  // Blank lines around what was changed stay.
+  const head = /^(?:[ \t]*\r?\n)*/.exec(original)![0]
+  const tail = /(?:\r?\n[ \t]*)*$/.exec(original.slice(head.length))![0]
+  return { start, end, text: head + fitted + tail }
 }
 
 /** The inside of a fenced block, where the whole text is one. */

@@ -3,6 +3,7 @@ import { HubError } from '../lib/error.ts'
 import type { Lease } from '../models/models.ts'
 import type { Generate, Prompt } from '../wire/worker.ts'
 import type { CompleterDeps, InfillAsk } from './complete.ts'
+import { noThinking, quietly, refuses } from './thinking.ts'
 
 /** Lines before the cursor that a chat model's answer begins with, so that it goes on instead of explaining. */
 const LEAD_LINES = 6
@@ -21,10 +22,19 @@ export function completionModel(
       const lease = await acquire(signal)
       try {
         let end: 'stop' | 'length' = 'stop'
-        for await (const event of lease.generate(toGenerate(ask, lease), signal)) {
-          if (event.type === 'delta' && event.content !== undefined && event.content !== '')
-            yield { text: event.content }
-          if (event.type === 'end') end = event.finishReason === 'length' ? 'length' : 'stop'
+        for (let again = true; again; ) {
+          again = false
+          try {
+            for await (const event of lease.generate(toGenerate(ask, lease), signal)) {
+              if (event.type === 'delta' && event.content !== undefined && event.content !== '')
+                yield { text: event.content }
+              if (event.type === 'end') end = event.finishReason === 'length' ? 'length' : 'stop'
+            }
+          } catch (thrown) {
+            // It is refused before anything is written.
+            again = refuses(lease.info, thrown)
+            if (!again) throw thrown
+          }
         }
         yield { end }
       } finally {
@@ -34,8 +44,10 @@ export function completionModel(
     async warm(ask, signal) {
       const lease = await acquire(signal)
       try {
-        const request = { ...toGenerate(ask, lease), maxTokens: 1 }
-        for await (const event of lease.generate(request, signal)) if (event.type === 'error') return
+        await quietly(lease.info, async () => {
+          const request = { ...toGenerate(ask, lease), maxTokens: 1 }
+          for await (const event of lease.generate(request, signal)) if (event.type === 'error') return
+        })
       } catch (thrown) {
         // Nobody waits for this; the next request meets what is wrong by itself.
         if (HubError.from(thrown).code === 'internal') throw thrown
@@ -48,7 +60,7 @@ export function completionModel(
 
 export function toGenerate(ask: InfillAsk, { info }: Pick<Lease, 'info'>): Generate {
   const { place, maxTokens, budgetMs, minIndent, temperature } = ask
-  const prompt = info.hasFim ? infill(ask) : info.hasChatTemplate ? chat(ask) : text(ask)
+  const prompt = info.hasFim ? infill(ask) : info.hasChatTemplate ? chat(ask, info) : text(ask)
   const stop = place.reach === 'line' && place.linePrefix.trim() !== '' ? ['\n'] : []
   if (prompt.type === 'chat') stop.push('\n```')
   return {
@@ -84,7 +96,7 @@ function header(path: string): { filename: string; text: string }[] {
   return path === '' ? [] : [{ filename: path, text: '' }]
 }
 
-function chat({ place, extra }: InfillAsk): Prompt {
+function chat({ place, extra }: InfillAsk, info: Lease['info']): Prompt {
   const before = place.before.slice(-CHAT_CHARACTERS)
   const lead =
     before
@@ -109,7 +121,7 @@ function chat({ place, extra }: InfillAsk): Prompt {
     tools: [],
     toolChoice: 'none',
     parallelToolCalls: false,
-    templateVariables: { enable_thinking: false },
+    templateVariables: noThinking(info),
     continueLast: true,
   }
 }

@@ -111,7 +111,9 @@ export function declarationAt({ text, start, language }: Code): Declaration | un
     if (line.trim() !== '' && indent < depth) {
       if (known.declaration.test(line)) return { start: at, end: signatureEnd(text, at) }
       // What stands on its own line of code is part of what holds it, so only lines less deep can declare that.
-      if (!/^\s*(@|#\[|\/\/|\/?\*|#)/.test(line)) depth = indent
+      // A closing bracket ends what began at its own depth.
+      if (/^\s*[)\]}]/.test(line)) depth = indent + 1
+      else if (!/^\s*(@|#\[|\/\/|\/?\*|#)/.test(line)) depth = indent
       if (depth === 0) return undefined
     }
     if (at === 0) return undefined

@@ -31,7 +31,8 @@ export async function fix(ask: AskModel, code: Code, problem: string, signal: Ab
     answer => {
       const added = importEdit(code, answer.import)
       try {
-        return [...added, fitIn(target, answer.code)]
+        const edit = fitIn(target, answer.code)
+        return join(code.text, edit, added, answer.import)
       } catch (thrown) {
         // The import alone may be what was missing.
         if (added.length > 0 && answer.code.trim() !== '') return added
@@ -42,18 +43,30 @@ export async function fix(ask: AskModel, code: Code, problem: string, signal: Ab
   )
 }
 
+/** The edit of the code with that of the imports, which must not overlap. */
+function join(text: string, edit: Edit, added: Edit[], line: string): Edit[] {
+  const [first] = added
+  if (first === undefined || first.start <= edit.start || first.start >= edit.end) return [...added, edit]
+  const top = topOf(text)
+  if (edit.start > top) return [{ ...first, start: top, end: top }, edit]
+  // The imports themselves are replaced: it goes behind those of the new text.
+  const [inner] = importEdit({ text: edit.text }, line)
+  const at = inner?.start ?? 0
+  return [{ ...edit, text: edit.text.slice(0, at) + (inner?.text ?? '') + edit.text.slice(at) }]
+}
+
 const IMPORT =
   /^(import\b|from\s+\S+\s+import\b|(const|let|var)\s.*\brequire\(|using\s|use\s|#include\b|require\b|package\b)/
 
 /** The line behind the last import of the file; nothing when it is none, or is there already. */
-function importEdit({ text }: Code, given: string): Edit[] {
+function importEdit({ text }: Pick<Code, 'text'>, given: string): Edit[] {
   const line = given.trim()
   if (line === '') return []
   if (line.includes('\n') || !IMPORT.test(line)) throw unusable('The model named an import that is none.')
   const present = new RegExp(`^\\s*${line.replace(/[.*+?^${}()|[\]\\]/g, '\\$&').replace(/;$/, '')};?\\s*$`, 'm')
   if (present.test(text)) return []
   const eol = text.includes('\r\n') ? '\r\n' : '\n'
-  let at = 0
+  let at = topOf(text)
   let open = false
   let seen = 0
   // Imports stand in the first lines; those of several lines end with their bracket.
@@ -69,9 +82,15 @@ function importEdit({ text }: Code, given: string): Edit[] {
     } else if (IMPORT.test(current)) {
       open = /[({]\s*$/.test(current)
       if (!open) at = following
-    } else if (at === 0 && (/^#!/.test(current) || /^<\?php/.test(current))) at = following
+    }
     start = following
   }
   const before = at > 0 && text[at - 1] !== '\n' ? eol : ''
   return [{ start: at, end: at, text: `${before}${line}${eol}` }]
+}
+
+/** Behind the line that must be the first, where there is one. */
+function topOf(text: string): number {
+  const first = /^(#!|<\?php).*(\n|$)/.exec(text)
+  return first === null ? 0 : first[0].length
 }

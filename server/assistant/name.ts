@@ -22,6 +22,9 @@ const KEYWORDS = new Set(
   ),
 )
 
+/** Languages that write a name of several words with underscores. */
+const SNAKE = new Set(['python', 'rust', 'ruby', 'c', 'lua', 'elixir', 'perl', 'php', 'shellscript', 'sql'])
+
 export type Identifier = { start: number; end: number; name: string }
 
 /** The identifier at a place; undefined for keywords, numbers, and inside comments and strings. */
@@ -50,7 +53,7 @@ export async function betterNames(
     { system: SYSTEM, parts: [...showCode(part, 'Code'), `Better names for: ${name}\n`], maxTokens: 120 },
     Answer,
     answer => {
-      const names = [...new Set(answer.names.map(each => inStyle(each, name)))].filter(
+      const names = [...new Set(answer.names.map(each => inStyle(each, name, code.language)))].filter(
         each => each !== name && !KEYWORDS.has(each) && !occurs(code.text, each),
       )
       if (names.length === 0) throw unusable(`The model knows no better name than '${name}'.`)
@@ -80,7 +83,7 @@ function occurs(text: string, name: string): boolean {
 }
 
 /** The words of a name, written as the old name is: snake_case, SCREAMING_CASE, PascalCase or camelCase. */
-function inStyle(name: string, old: string): string {
+function inStyle(name: string, old: string, language: string): string {
   const words = name
     .replaceAll(/([a-z0-9])([A-Z])/g, '$1 $2')
     .split(/[\s_]+/)
@@ -88,7 +91,7 @@ function inStyle(name: string, old: string): string {
     .map(word => word.toLowerCase())
   const capital = (word: string): string => word[0]!.toUpperCase() + word.slice(1)
   if (/^[A-Z][A-Z0-9_]+$/.test(old)) return words.join('_').toUpperCase()
-  if (old.includes('_') || (/^[a-z0-9]+$/.test(old) && name.includes('_'))) return words.join('_')
+  if (old.includes('_') || (/^[a-z0-9]+$/.test(old) && SNAKE.has(language))) return words.join('_')
   if (/^[A-Z]/.test(old)) return words.map(capital).join('')
   return words.map((word, index) => (index === 0 ? word : capital(word))).join('')
 }

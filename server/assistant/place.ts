@@ -49,7 +49,8 @@ export function placeAt(
   // Half of a surrogate pair is no place to write, nor is the middle of a line end.
   if (/[\uDC00-\uDFFF]/.test(text[offset] ?? '') && /[\uD800-\uDBFF]/.test(text[offset - 1] ?? '')) return undefined
   if (text[offset] === '\n' && text[offset - 1] === '\r') return placeAt(text, offset - 1, file, automatic)
-  const lineStart = text.lastIndexOf('\n', offset - 1) + 1
+  // A negative position would be taken for the first one.
+  const lineStart = offset === 0 ? 0 : text.lastIndexOf('\n', offset - 1) + 1
   let lineEnd = text.indexOf('\n', offset)
   if (lineEnd < 0) lineEnd = text.length
   if (lineEnd > offset && text[lineEnd - 1] === '\r') lineEnd--

@@ -1,5 +1,6 @@
 /** Reviews a text piece by piece: findings that quote a line which is really there, each once. */
 import * as z from 'zod'
+import { HubError } from '../lib/error.ts'
 import type { AskModel } from './ask.ts'
 import { unfence } from './code.ts'
 
@@ -62,31 +63,34 @@ export async function review(
   const most = Math.max(600, (context - Math.min(ANSWER_TOKENS, context / 2) - 300) * 2.5)
   const found: Finding[] = []
   let dropped = 0
-  for (const { from, to } of pieces(lines, input.lines ?? [{ from: 0, to: lines.length }], most)) {
-    const only = input.lines !== undefined
+  const only = input.lines !== undefined
+  const judge = async (from: number, to: number): Promise<void> => {
     const first = Math.max(0, from - (only ? CONTEXT_LINES : 0))
     const end = Math.min(lines.length, to + (only ? CONTEXT_LINES : 0))
+    const isJudged = (line: number): boolean => from <= line && line < to
     const shown = lines
       .slice(first, end)
-      .map(
-        (line, index) =>
-          (only ? (first + index >= from && first + index < to ? '+' : ' ') : '') + line.slice(0, LONGEST_LINE),
-      )
+      .map((line, index) => (only ? (isJudged(first + index) ? '+' : ' ') : '') + line.slice(0, LONGEST_LINE))
       .join('\n')
     const marks = only ? 'Review the lines marked with + only.\n' : ''
-    const piece = await ask.json(
-      {
-        system: SYSTEM + (prose === 'vi' ? ' Write "reason" in Vietnamese.' : ''),
-        parts: [`File ${input.path} (${input.language}):\n\`\`\`\n${shown}\n\`\`\`\n${marks}`],
-        maxTokens: ANSWER_TOKENS,
-      },
-      Answer,
-      answer => check(answer, lines, from, to, only),
-      signal,
-    )
-    found.push(...piece.findings)
-    dropped += piece.dropped
+    const question = {
+      system: SYSTEM + (prose === 'vi' ? ' Write "reason" in Vietnamese.' : ''),
+      parts: [`File ${input.path} (${input.language}):\n\`\`\`\n${shown}\n\`\`\`\n${marks}`],
+      maxTokens: ANSWER_TOKENS,
+    }
+    try {
+      const piece = await ask.json(question, Answer, answer => check(answer, lines, from, to, only), signal)
+      found.push(...piece.findings)
+      dropped += piece.dropped
+    } catch (thrown) {
+      // Some texts have more tokens than code has.
+      if (HubError.from(thrown).code !== 'context_length_exceeded' || to - from < 2) throw thrown
+      const middle = Math.ceil((from + to) / 2)
+      await judge(from, middle)
+      await judge(middle, to)
+    }
   }
+  for (const { from, to } of pieces(lines, input.lines ?? [{ from: 0, to: lines.length }], most)) await judge(from, to)
   return { findings: merge(found), dropped }
 }
 

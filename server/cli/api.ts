@@ -1,6 +1,12 @@
 /** The command line's side of the hub's HTTP API: just the calls that its commands make. */
+import { openAsBlob } from 'node:fs'
+import { request as httpRequest } from 'node:http'
+import { basename } from 'node:path'
+import { Readable } from 'node:stream'
+import type { ReadableStream } from 'node:stream/web'
 import * as z from 'zod'
-import { HubError } from '../lib/error.ts'
+import { type ErrorCode, HubError, STATUS } from '../lib/error.ts'
+import { FileOut } from '../wire/files.ts'
 import { ModelStatusOut } from '../wire/system.ts'
 
 /** What a streamed answer is made of; loose, since a newer hub may say more. */
@@ -13,7 +19,7 @@ const Chunk = z.looseObject({
   ),
   timings: z.looseObject({ predicted_n: z.number(), predicted_per_second: z.number() }).nullish(),
 })
-const ErrorAnswer = z.looseObject({ error: z.looseObject({ message: z.string() }) })
+const ErrorAnswer = z.looseObject({ error: z.looseObject({ message: z.string(), code: z.string().nullish() }) })
 const ModelRows = z.object({
   data: z.array(
     ModelStatusOut.pick({ id: true, folder: true, state: true, bytes: true, error: true, facts: true, toy: true }),
@@ -91,7 +97,7 @@ export async function* readEvents(body: AsyncIterable<Uint8Array>): AsyncGenerat
   }
 }
 
-/** Asks the hub and gives its JSON. @throws HubError with the hub's own message */
+/** Asks the hub and gives its JSON, however long that takes. @throws HubError with the hub's own code and message */
 export async function callHub(
   url: string,
   method: 'GET' | 'POST' | 'DELETE',
@@ -99,26 +105,75 @@ export async function callHub(
   body?: unknown,
   signal?: AbortSignal,
 ): Promise<unknown> {
-  const response = await fetch(url + path, {
-    method,
-    ...(body !== undefined && { headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) }),
-    ...(signal !== undefined && { signal }),
-  })
-  return readJson(response)
+  const json = body === undefined ? undefined : JSON.stringify(body)
+  const answer = Promise.withResolvers<{ status: number; text: string }>()
+  // Not fetch, which gives an answer up after five minutes.
+  const request = httpRequest(
+    url + path,
+    {
+      method,
+      ...(json !== undefined && {
+        headers: { 'content-type': 'application/json', 'content-length': Buffer.byteLength(json) },
+      }),
+      ...(signal !== undefined && { signal }),
+    },
+    response => {
+      const text = new Response(Readable.toWeb(response) as ReadableStream<Uint8Array>).text()
+      text.then(text => answer.resolve({ status: response.statusCode ?? 500, text }), answer.reject)
+    },
+  )
+  request.on('error', answer.reject)
+  request.end(json)
+  try {
+    const { status, text } = await answer.promise
+    return readAnswer(status, text)
+  } catch (thrown) {
+    if (thrown instanceof HubError) throw thrown
+    if (signal?.aborted) throw new HubError('cancelled', 'Stopped.')
+    throw hubGone(thrown)
+  }
+}
+
+/** What is said when a connection to the hub broke. */
+export function hubGone(cause: unknown): HubError {
+  return new HubError('shutting_down', 'The hub has ended. Start it again with "ai-hub serve".', { cause })
+}
+
+/**
+ * Copies a file to the hub, which reads no place outside its home. @returns the id of the upload
+ * @throws HubError with the hub's own code and message
+ */
+export async function uploadFile(url: string, path: string, signal: AbortSignal): Promise<string> {
+  const form = new FormData()
+  form.set('purpose', 'fine-tune')
+  form.set('file', await openAsBlob(path), basename(path))
+  let response: Response
+  try {
+    response = await fetch(`${url}/v1/files`, { method: 'POST', body: form, signal })
+  } catch (thrown) {
+    if (signal.aborted) throw new HubError('cancelled', 'Stopped.')
+    throw hubGone(thrown)
+  }
+  return FileOut.parse(await readJson(response)).id
 }
 
 async function readJson(response: Response): Promise<unknown> {
-  const text = await response.text()
+  return readAnswer(response.status, await response.text())
+}
+
+function readAnswer(status: number, text: string): unknown {
   let value: unknown
   try {
     value = JSON.parse(text)
   } catch {
-    throw new HubError('internal', `The hub answered with status ${response.status} and something that is not JSON.`)
+    throw new HubError('internal', `The hub answered with status ${status} and something that is not JSON.`)
   }
-  if (response.ok) return value
-  const error = ErrorAnswer.safeParse(value)
+  if (status >= 200 && status < 300) return value
+  const { code, message } = ErrorAnswer.safeParse(value).data?.error ?? {}
   throw new HubError(
-    response.status < 500 ? 'invalid_request' : 'internal',
-    error.success ? error.data.error.message : `The hub answered with status ${response.status}.`,
+    isCode(code) ? code : status < 500 ? 'invalid_request' : 'internal',
+    message ?? `The hub answered with status ${status}.`,
   )
 }
+
+const isCode = (code: unknown): code is ErrorCode => typeof code === 'string' && Object.hasOwn(STATUS, code)

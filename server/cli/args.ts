@@ -25,7 +25,8 @@ export type Command =
 export type DatasetsAction =
   | { action: 'list' }
   | { action: 'show'; dataset: string; version?: number; samples: number }
-  | { action: 'check'; paths: string[]; format?: string }
+  | { action: 'check'; paths: string[]; format?: string; model?: string }
+  | { action: 'preview'; dataset: string; model: string; version?: number; part?: string; sample: number }
   | {
       action: 'import'
       dataset: string
@@ -34,6 +35,7 @@ export type DatasetsAction =
       append: boolean
       refuse: boolean
       git: boolean
+      model?: string
     }
 
 /** A setting that `serve` takes on the command line: `contextTokens` as `--context-tokens N`. */
@@ -140,7 +142,7 @@ const COMMANDS: { [name: string]: CommandSpec } = {
   },
   datasets: {
     summary: 'check data for training, import it, and look at what was imported',
-    positional: 'check FILE... | import NAME FILE... | list | show NAME',
+    positional: 'check FILE... | import NAME FILE... | list | show NAME | preview NAME',
     isMany: true,
     options: {
       home: HOME,
@@ -149,7 +151,15 @@ const COMMANDS: { [name: string]: CommandSpec } = {
       append: { type: 'boolean', description: 'import: keep the samples of the last version' },
       refuse: { type: 'boolean', description: 'import: refuse a file with malformed lines instead of skipping them' },
       git: { type: 'boolean', description: 'import: read the git history of the folders instead of their files' },
-      version: { type: 'string', value: 'N', description: 'show: another version than the newest' },
+      model: {
+        type: 'string',
+        short: 'm',
+        value: 'ID',
+        description: 'check, import: count tokens and find unusual samples with this base; preview: its template',
+      },
+      version: { type: 'string', value: 'N', description: 'show, preview: another version than the newest' },
+      part: { type: 'string', value: 'PART', description: 'preview: train, validation or test [train]' },
+      sample: { type: 'string', value: 'N', description: 'preview: which sample, from 1 [1]' },
       samples: { type: 'string', value: 'N', description: 'show: how many samples are printed [3]' },
     },
   },
@@ -374,14 +384,17 @@ function build(
   }
 }
 
-const ACTIONS = ['check', 'import', 'list', 'show']
+const ACTIONS = ['check', 'import', 'list', 'show', 'preview']
 /** Options that only some of the actions know. */
 const ACTION_OPTIONS: { [option: string]: string[] } = {
   format: ['check', 'import'],
   append: ['import'],
   refuse: ['import'],
   git: ['import'],
-  version: ['show'],
+  model: ['check', 'import', 'preview'],
+  version: ['show', 'preview'],
+  part: ['preview'],
+  sample: ['preview'],
   samples: ['show'],
 }
 
@@ -397,13 +410,13 @@ function buildDatasets(values: Values, [action = '', ...rest]: string[]): Comman
       throw new UsageError(`"ai-hub datasets ${action}" has no option "--${option}". ${usage}`)
     }
   }
-  const { home, format } = values
+  const { home, format, model, part } = values
   const common = {
     name: 'datasets' as const,
     ...(typeof home === 'string' && { home }),
     json: values.json === true,
   }
-  const reading = typeof format === 'string' ? { format } : {}
+  const reading = { ...(typeof format === 'string' && { format }), ...(typeof model === 'string' && { model }) }
   const whole = (option: string): number | undefined => {
     const value = values[option]
     if (value === undefined) return undefined
@@ -429,6 +442,22 @@ function buildDatasets(values: Values, [action = '', ...rest]: string[]): Comman
         refuse: values.refuse === true,
         git: values.git === true,
       }
+    case 'preview': {
+      if (dataset === undefined || typeof model !== 'string') {
+        throw new UsageError(`Name the dataset and the base: ai-hub datasets preview NAME --model ID. ${usage}`)
+      }
+      if (paths[0] !== undefined) throw new UsageError(`"${paths[0]}" is one argument too many. ${usage}`)
+      const version = whole('version')
+      return {
+        ...common,
+        action,
+        dataset,
+        model,
+        ...(version !== undefined && { version }),
+        ...(typeof part === 'string' && { part }),
+        sample: Math.max(1, whole('sample') ?? 1),
+      }
+    }
     case 'show': {
       if (dataset === undefined) throw new UsageError(`Name the dataset: ai-hub datasets show NAME. ${usage}`)
       if (paths[0] !== undefined) throw new UsageError(`"${paths[0]}" is one argument too many. ${usage}`)

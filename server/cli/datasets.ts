@@ -1,6 +1,8 @@
 /** `ai-hub datasets`: says what is in data for training and what is wrong with it, imports it, and shows what was imported. */
-import { basename } from 'node:path'
+import { existsSync, statSync } from 'node:fs'
+import { basename, join, resolve } from 'node:path'
 import { HubError } from '../lib/error.ts'
+import { insideFolder } from '../lib/inside.ts'
 import {
   type Dataset,
   type ImportDeps,
@@ -10,12 +12,21 @@ import {
   readPart,
   readReport,
 } from '../training/datasets.ts'
+import { checkSources } from '../training/datasets_check.ts'
 import { describeReport } from '../training/findings_report.ts'
-import { inspect } from '../training/quality.ts'
-import { readSource, type Source, type SourceRead } from '../training/sources.ts'
-import { type DatasetSource, FormatName, type Problem } from '../wire/dataset.ts'
+import type { Source } from '../training/sources.ts'
+import {
+  DatasetCheck,
+  DatasetOut,
+  DatasetPreview,
+  type DatasetSource,
+  FormatName,
+  type Problem,
+} from '../wire/dataset.ts'
 import type { QualityReport } from '../wire/quality.ts'
 import type { Sample } from '../wire/sample.ts'
+import type { SampleSegment } from '../wire/training_plan.ts'
+import { callHub, uploadFile } from './api.ts'
 import type { DatasetsAction } from './args.ts'
 import { formatBytes, formatTable, paint, printable, type Terminal } from './terminal.ts'
 
@@ -23,6 +34,10 @@ export type DatasetsDeps = ImportDeps & {
   terminal: Terminal
   /** For what is not the result: progress and hints. */
   notes: Terminal
+  /** Address of the hub that runs on this home, if one does. */
+  findHub(): Promise<{ url: string } | undefined>
+  /** Starts a hub for this command only: what a model tells of data needs one. */
+  startHub(): Promise<{ url: string; close(): Promise<void> }>
 }
 
 const SHOWN_PROBLEMS = 20
@@ -40,19 +55,13 @@ export async function runDatasets(
       return show(deps, command)
     case 'check':
       return check(deps, command, signal)
+    case 'preview':
+      return preview(deps, command, signal)
     case 'import': {
-      const format = formatOf(command.format)
-      const dataset = await importDataset(
-        deps,
-        {
-          name: command.dataset,
-          sources: command.paths.map((path): Source => (command.git ? { git: path } : { path })),
-          onProblem: command.refuse ? 'refuse' : 'skip',
-          append: command.append,
-          ...(format !== undefined && { format }),
-        },
-        signal,
-      )
+      const dataset =
+        command.model === undefined
+          ? await importHere(deps, command, signal)
+          : await importByHub(deps, command, command.model, signal)
       if (command.json) printJson(deps, dataset.manifest)
       else {
         printManifest(deps, dataset)
@@ -61,6 +70,139 @@ export async function runDatasets(
       return 0
     }
   }
+}
+
+type ImportAction = Extract<DatasetsAction, { action: 'import' }>
+type CheckAction = Extract<DatasetsAction, { action: 'check' }>
+
+function importHere(deps: DatasetsDeps, command: ImportAction, signal: AbortSignal): Promise<Dataset> {
+  const input = {
+    name: command.dataset,
+    sources: command.paths.map((path): Source => (command.git ? { git: path } : { path })),
+    onProblem: command.refuse ? ('refuse' as const) : ('skip' as const),
+    append: command.append,
+    ...reading(command.format),
+  }
+  return importDataset(deps, input, signal)
+}
+
+async function importByHub(
+  deps: DatasetsDeps,
+  { dataset, paths, format, append, refuse, git }: ImportAction,
+  model: string,
+  signal: AbortSignal,
+): Promise<Dataset> {
+  if (git) throw new HubError('invalid_request', '--model is not for a git history: import that without it.')
+  const made = await withHub(deps, async url =>
+    withSources(deps, url, paths, signal, async sources => {
+      const body = {
+        name: dataset,
+        ...sources,
+        ...reading(format),
+        append,
+        on_problem: refuse ? 'refuse' : 'skip',
+        model,
+      }
+      return DatasetOut.parse(await callHub(url, 'POST', '/v1/training/datasets/import', body, signal))
+    }),
+  )
+  return openDataset(deps.home, made.name, made.version)
+}
+
+const reading = (name: string | undefined): { format?: FormatName } => {
+  const format = formatOf(name)
+  return format === undefined ? {} : { format }
+}
+
+async function withHub<T>(deps: DatasetsDeps, act: (url: string) => Promise<T>): Promise<T> {
+  const running = await deps.findHub()
+  if (running !== undefined) return act(running.url)
+  const own = await deps.startHub()
+  try {
+    return await act(own.url)
+  } finally {
+    await own.close()
+  }
+}
+
+/** The hub reads nothing outside its home: one file from elsewhere is copied to it for so long. */
+async function withSources<T>(
+  deps: DatasetsDeps,
+  url: string,
+  paths: string[],
+  signal: AbortSignal,
+  act: (sources: { paths?: string[]; file?: string }) => Promise<T>,
+): Promise<T> {
+  const found = paths.map(path => resolve(path))
+  const missing = found.find(path => !existsSync(path))
+  if (missing !== undefined) throw new HubError('not_found', `There is no file or folder ${missing}.`)
+  const outside = found.filter(path => !isInside(deps.home, path))
+  const [file, second] = outside
+  if (file === undefined) return act({ paths: found })
+  if (second !== undefined || statSync(file).isDirectory()) {
+    throw new HubError(
+      'invalid_request',
+      `With --model the hub reads the data, which lies outside ${deps.home}. Name one file, or copy the data to ${join(deps.home, 'training_data')}.`,
+    )
+  }
+  deps.notes.write(`Copying ${basename(file)} to the hub.\n`)
+  const id = await uploadFile(url, file, signal)
+  try {
+    return await act({ file: id, ...(found.length > 1 && { paths: found.filter(path => path !== file) }) })
+  } finally {
+    await callHub(url, 'DELETE', `/v1/files/${id}`).catch(() => undefined)
+  }
+}
+
+function isInside(home: string, path: string): boolean {
+  try {
+    insideFolder(home, path, 'data')
+    return true
+  } catch {
+    return false
+  }
+}
+
+/** What is learned stands out: in colour, or between marks where there is none. */
+async function preview(
+  deps: DatasetsDeps,
+  command: Extract<DatasetsAction, { action: 'preview' }> & { json: boolean },
+  signal: AbortSignal,
+): Promise<number> {
+  const { terminal } = deps
+  const query = new URLSearchParams({ model: command.model, offset: String(command.sample - 1) })
+  if (command.version !== undefined) query.set('version', String(command.version))
+  if (command.part !== undefined) query.set('part', command.part)
+  const path = `/v1/training/datasets/${encodeURIComponent(command.dataset)}/preview?${query}`
+  const shown = DatasetPreview.parse(await withHub(deps, url => callHub(url, 'GET', path, undefined, signal)))
+  if (command.json) {
+    printJson(deps, shown)
+    return 0
+  }
+  const { name, version, part, model, preview } = shown
+  const write = (segments: SampleSegment[]): void => {
+    for (const { text, learned, weight } of segments) {
+      const safe = printable(text)
+      if (!learned) terminal.write(paint(terminal, 'dim', safe))
+      else terminal.write(terminal.colour ? paint(terminal, 'green', safe) : `⟦${safe}⟧`)
+      if (learned && weight !== 1) terminal.write(paint(terminal, 'yellow', `×${weight}`))
+    }
+    terminal.write('\n')
+  }
+  const marks = terminal.colour ? 'green' : 'between ⟦ and ⟧'
+  terminal.write(
+    `${paint(terminal, 'bold', `${name}, version ${version}, ${part} ${command.sample}`)} for ${model}: ${preview.tokens} tokens, ${preview.targetTokens} of them learned (${marks})\n\n`,
+  )
+  write(preview.segments)
+  for (const more of preview.more ?? []) {
+    terminal.write('\nLearned in a sequence of its own:\n')
+    write(more)
+  }
+  if (preview.rejected !== undefined) {
+    terminal.write('\nTo become less likely:\n')
+    write(preview.rejected)
+  }
+  return 0
 }
 
 function list(deps: DatasetsDeps, json: boolean): number {
@@ -102,43 +244,31 @@ async function show(deps: DatasetsDeps, command: Extract<DatasetsAction, { actio
   return 0
 }
 
-/** Reads each source again for every pass, so that a file of any size can be checked without writing anything. */
 async function check(
   deps: DatasetsDeps,
-  command: Extract<DatasetsAction, { action: 'check' }> & { json: boolean },
+  command: CheckAction & { json: boolean },
   signal: AbortSignal,
 ): Promise<number> {
-  const format = formatOf(command.format)
-  const options = format === undefined ? {} : { format }
-  const read = async function* (): AsyncGenerator<SourceRead> {
-    for (const path of command.paths) yield* readSource({ path }, options, signal)
-  }
-  const problems: Problem[] = []
-  const sources: DatasetSource[] = []
-  let count = 0
-  let isFirst = true
-  const samples = async function* (): AsyncGenerator<Sample> {
-    // Only the first pass counts what is wrong.
-    const counts = isFirst
-    isFirst = false
-    for await (const each of read()) {
-      if ('sample' in each) yield each.sample
-      else if (counts && 'source' in each) sources.push(each.source)
-      else if (counts && 'problem' in each) {
-        count++
-        if (problems.length < SHOWN_PROBLEMS) problems.push(each.problem)
-      }
-    }
-  }
-  const { report } = await inspect(samples, { ...deps.quality }, signal)
+  const { model, paths } = command
+  const options = reading(command.format)
+  const { sources, problems, report } =
+    model === undefined
+      ? await checkSources(async () => paths.map(path => ({ path })), options, { ...deps.quality }, signal)
+      : await withHub(deps, url =>
+          withSources(deps, url, paths, signal, async found =>
+            DatasetCheck.parse(
+              await callHub(url, 'POST', '/v1/training/datasets/check', { ...found, ...options, model }, signal),
+            ),
+          ),
+        )
   const hasErrors = report.findings.some(finding => finding.severity === 'error' && finding.count > 0)
-  if (command.json) printJson(deps, { sources, problems: { count, first: problems }, report })
+  if (command.json) printJson(deps, { sources, problems, report })
   else {
     printSources(deps, sources)
-    printProblems(deps, problems, count)
+    printProblems(deps, problems.first.slice(0, SHOWN_PROBLEMS), problems.count)
     printReport(deps, report)
   }
-  return count > 0 || hasErrors || report.samples === 0 ? 1 : 0
+  return problems.count > 0 || hasErrors || report.samples === 0 ? 1 : 0
 }
 
 function printManifest(deps: DatasetsDeps, { manifest }: Dataset): void {

@@ -1,13 +1,13 @@
 /** `ai-hub train`: shows the plan with its reasons, trains in the running hub or in one of its own, and draws how the loss fell. */
-import { openAsBlob, statSync } from 'node:fs'
+import { statSync } from 'node:fs'
 import { basename, resolve } from 'node:path'
 import * as z from 'zod'
 import { HubError } from '../lib/error.ts'
 import { insideFolder } from '../lib/inside.ts'
 import { drawCurves, progressBar } from '../training/plot.ts'
-import { FileOut } from '../wire/files.ts'
+import { DatasetName } from '../wire/dataset.ts'
 import { JobProgress, TrainingCurve, TrainingDryRun, TrainingEventOut, TrainingJobOut } from '../wire/training.ts'
-import { callHub, readEvents } from './api.ts'
+import { callHub, readEvents, uploadFile } from './api.ts'
 import { formatBytes, formatTable, paint, type Terminal } from './terminal.ts'
 
 export type TrainDeps = {
@@ -53,14 +53,9 @@ export async function runTrain(deps: TrainDeps, options: TrainOptions): Promise<
   const running = await deps.findHub()
   const own = running === undefined ? await deps.startHub() : undefined
   const url = running?.url ?? own?.url ?? ''
-  let dropUpload: () => Promise<unknown> = async () => undefined
+  const uploads: string[] = []
   try {
-    const request = await makeRequest(deps, url, options)
-    const { training_file: upload } = request
-    if (typeof upload === 'string') {
-      // What was read of it is a dataset then.
-      dropUpload = () => callHub(url, 'DELETE', `/v1/files/${upload}`).catch(() => undefined)
-    }
+    const request = await makeRequest(deps, url, options, uploads)
     const planned = await callHub(url, 'POST', '/v1/training/start', { ...request, dry_run: true }, deps.signal)
     const dryRun = TrainingDryRun.parse(planned)
     if (options.json && options.dryRun) deps.terminal.write(`${JSON.stringify(dryRun, undefined, 2)}\n`)
@@ -72,24 +67,31 @@ export async function runTrain(deps: TrainDeps, options: TrainOptions): Promise<
     }
     const path = options.search ? '/v1/training/search' : '/v1/training/start'
     const job = TrainingJobOut.parse(await callHub(url, 'POST', path, request, deps.signal))
-    const drop = dropUpload
-    dropUpload = async () => undefined
-    const code = await follow(deps, url, job, options.json)
-    // One that did not succeed may be resumed, and read it again.
-    if (code === 0) dropUpload = drop
+    const { code, last } = await follow(deps, url, job, options.json)
+    // One that was stopped before its data was read reads it when it is resumed.
+    if (last.status !== 'succeeded' && last.dataset === undefined) uploads.length = 0
     return code
   } finally {
-    await dropUpload()
+    // The hub keeps those of a job that has not ended.
+    await dropUploads(url, uploads)
     await own?.close()
   }
 }
 
-async function makeRequest(deps: TrainDeps, url: string, options: TrainOptions): Promise<{ [key: string]: unknown }> {
+const DATA = { path: 'dataset_path', file: 'training_file', dataset: 'dataset' }
+const VALIDATION = { path: 'validation_path', file: 'validation_file' }
+
+async function makeRequest(
+  deps: TrainDeps,
+  url: string,
+  options: TrainOptions,
+  uploads: string[],
+): Promise<{ [key: string]: unknown }> {
   const { model, name, config, method, tooLong, continueFrom, replay, replace, validation } = options
   return {
     model_name: model,
-    ...(await findData(deps, url, options.data)),
-    ...(validation !== undefined && { validation_path: resolve(validation) }),
+    ...(await findData(deps, url, options.data, DATA, uploads)),
+    ...(validation !== undefined && (await findData(deps, url, validation, VALIDATION, uploads))),
     ...(name !== undefined && { name }),
     ...(method !== undefined && { method }),
     ...(tooLong !== undefined && { too_long: tooLong }),
@@ -105,28 +107,41 @@ async function makeRequest(deps: TrainDeps, url: string, options: TrainOptions):
 const asTyped = (text: string): unknown => (/^-?\d+(\.\d+)?(e-?\d+)?$/i.test(text) ? Number(text) : text)
 
 /** What is not inside home is uploaded: the hub reads no other place. */
-async function findData(deps: TrainDeps, url: string, data: string): Promise<{ [key: string]: string }> {
+async function findData(
+  deps: TrainDeps,
+  url: string,
+  data: string,
+  keys: { path: string; file: string; dataset?: string },
+  uploads: string[],
+): Promise<{ [key: string]: string }> {
   const path = resolve(data)
   const stats = statSync(path, { throwIfNoEntry: false })
-  if (stats === undefined) return { dataset: data }
+  if (stats === undefined) {
+    const isName = DatasetName.safeParse(data.replace(/:\d+$/, '')).success && !/\.(jsonl?|csv|tsv|txt|md)$/i.test(data)
+    if (keys.dataset !== undefined && isName) return { [keys.dataset]: data }
+    throw new HubError('not_found', `There is no file ${path}.`)
+  }
   try {
-    return { dataset_path: insideFolder(deps.home, path, 'data') }
-  } catch (thrown) {
-    if (stats.isDirectory()) throw thrown
+    return { [keys.path]: insideFolder(deps.home, path, 'data') }
+  } catch {
+    if (stats.isDirectory()) {
+      throw new HubError(
+        'invalid_request',
+        `The folder ${path} lies outside ${deps.home}. Make a dataset of it, and train on that: ai-hub datasets import NAME ${data}`,
+      )
+    }
   }
   deps.notes.write(
     `${paint(deps.notes, 'dim', `Copying ${basename(path)} (${formatBytes(stats.size)}) to the hub.`)}\n`,
   )
-  const form = new FormData()
-  form.set('purpose', 'fine-tune')
-  form.set('file', await openAsBlob(path), basename(path))
-  const response = await fetch(`${url}/v1/files`, { method: 'POST', body: form, signal: deps.signal })
-  const value: unknown = await response.json()
-  if (!response.ok) {
-    const { message } = z.object({ error: z.object({ message: z.string() }) }).parse(value).error
-    throw new HubError('invalid_request', message)
-  }
-  return { training_file: FileOut.parse(value).id }
+  const id = await uploadFile(url, path, deps.signal)
+  uploads.push(id)
+  return { [keys.file]: id }
+}
+
+/** What was read of uploads lies in datasets then. */
+async function dropUploads(url: string, uploads: string[]): Promise<void> {
+  for (const id of uploads.splice(0)) await callHub(url, 'DELETE', `/v1/files/${id}`).catch(() => undefined)
 }
 
 function printPlan(terminal: Terminal, { model, name, samples, notes, stats, plan }: TrainingDryRun): void {
@@ -170,7 +185,12 @@ function printPlan(terminal: Terminal, { model, name, samples, notes, stats, pla
 const StreamEvent = z.union([TrainingJobOut, TrainingEventOut, JobProgress])
 
 /** Shows a job until it has ended. */
-async function follow(deps: TrainDeps, url: string, job: TrainingJobOut, json: boolean): Promise<number> {
+async function follow(
+  deps: TrainDeps,
+  url: string,
+  job: TrainingJobOut,
+  json: boolean,
+): Promise<{ code: number; last: TrainingJobOut }> {
   const { notes, signal } = deps
   const path = `/v1/training/status/${job.id}`
   const bar = new Bar(notes, deps.columns)
@@ -194,6 +214,15 @@ async function follow(deps: TrainDeps, url: string, job: TrainingJobOut, json: b
       else if ('step' in event) bar.show(event)
       else if (event.type === 'message') bar.say(paintLevel(notes, event))
     }
+  } catch (thrown) {
+    // A stream that breaks off says nothing but "terminated".
+    throw thrown instanceof HubError
+      ? thrown
+      : new HubError(
+          'shutting_down',
+          'The hub ended while the job ran. Start it again with "ai-hub serve": the job goes on from its last checkpoint.',
+          { cause: thrown },
+        )
   } finally {
     bar.end()
     signal.removeEventListener('abort', cancel)
@@ -202,27 +231,27 @@ async function follow(deps: TrainDeps, url: string, job: TrainingJobOut, json: b
   const curve = TrainingCurve.parse(await callHub(url, 'GET', `${path}/curve`))
   if (json) {
     deps.terminal.write(`${JSON.stringify(last, undefined, 2)}\n`)
-    return last.status === 'succeeded' ? 0 : isCancelled ? 130 : 1
+    return { code: last.status === 'succeeded' ? 0 : isCancelled ? 130 : 1, last }
   }
   if (last.search !== undefined) notes.write(`\n${last.search.table}\n\n${last.search.plot}\n\n`)
   if (curve.points.length > 1) notes.write(`${drawLosses(notes, curve.points, deps.columns ?? 80)}\n`)
   switch (last.status) {
     case 'succeeded':
       deps.terminal.write(`${last.result_model} is ready: ai-hub chat --model ${last.result_model}\n`)
-      return 0
+      return { code: 0, last }
     case 'cancelled':
       deps.terminal.write(
         `Cancelled${last.progress === undefined ? '' : ` at step ${last.progress.step}`}. "ai-hub jobs resume ${last.id}" goes on from its last checkpoint; its files are kept for thirty days.\n`,
       )
-      return 130
+      return { code: 130, last }
     case 'paused':
       deps.terminal.write(`Paused. "ai-hub jobs resume ${last.id}" goes on.\n`)
-      return 0
+      return { code: 0, last }
     default:
       deps.terminal.write(
         `${paint(deps.terminal, 'red', last.error?.message ?? `The job is ${last.status}.`)}\n"ai-hub jobs resume ${last.id}" tries again from its last checkpoint.\n`,
       )
-      return 1
+      return { code: 1, last }
   }
 }
 

@@ -6,7 +6,6 @@ import type { Adapters } from '../models/adapter_registry.ts'
 import {
   type Adapter,
   changeCard,
-  noAdapter,
   removeAdapter,
   renameAdapter,
   rollBackAdapter,
@@ -25,6 +24,7 @@ import {
   AdapterPatch,
   AdapterProgress,
   AdapterRollback,
+  ModelDeleted,
 } from '../wire/adapter.ts'
 import type { ModelFile } from '../wire/model.ts'
 import { type Route, route } from './route.ts'
@@ -82,6 +82,13 @@ export function adapterRoutes(deps: AdapterDeps): Route[] {
     return toOut(await find(id))
   }
 
+  async function remove(id: string): Promise<string> {
+    const adapter = await find(id)
+    removeAdapter(home, adapter.base, adapter.name, adapter.current ? undefined : adapter.version)
+    await adapters.refresh()
+    return adapter.id
+  }
+
   const baseOf = (id: string): ModelFile => {
     const { file } = models.get(id)
     if (file.parent !== undefined) {
@@ -129,14 +136,16 @@ export function adapterRoutes(deps: AdapterDeps): Route[] {
       async handler({ params, body }) {
         const { base, name } = current(await find(params.id))
         const { description, scale, pin } = body
+        // First what may be refused, so that a refused request has changed nothing.
+        const { id, name: now } =
+          body.name === undefined ? { id: params.id, name } : renameAdapter(home, base, name, body.name)
         if (description !== undefined || scale !== undefined || pin !== undefined) {
-          changeCard(home, base, name, {
+          changeCard(home, base, now, {
             ...(description !== undefined && { description: description ?? undefined }),
             ...(pin !== undefined && { pin }),
             ...(scale !== undefined && { scale: scale ?? undefined }),
           })
         }
-        const { id } = body.name === undefined ? { id: params.id } : renameAdapter(home, base, name, body.name)
         return answer(id)
       },
     }),
@@ -148,12 +157,25 @@ export function adapterRoutes(deps: AdapterDeps): Route[] {
       scope: 'manage',
       params: Params,
       response: AdapterDeleted,
-      async handler({ params }) {
-        const adapter = await find(params.id)
-        removeAdapter(home, adapter.base, adapter.name, adapter.current ? undefined : adapter.version)
-        await adapters.refresh()
-        return { id: adapter.id, object: 'adapter' as const, deleted: true as const }
-      },
+      handler: async ({ params }) => ({
+        id: await remove(params.id),
+        object: 'adapter' as const,
+        deleted: true as const,
+      }),
+    }),
+    route({
+      method: 'DELETE',
+      path: '/v1/models/{id*}',
+      summary: "Deletes an adapter, as OpenAI's API deletes a fine-tuned model; base models stay",
+      tag: 'OpenAI',
+      scope: 'manage',
+      params: Params,
+      response: ModelDeleted,
+      handler: async ({ params }) => ({
+        id: await remove(params.id),
+        object: 'model' as const,
+        deleted: true as const,
+      }),
     }),
     route({
       method: 'POST',
@@ -165,7 +187,9 @@ export function adapterRoutes(deps: AdapterDeps): Route[] {
       response: AdapterOut,
       async handler({ body }) {
         const parts = splitAdapterId(body.id)
-        if (parts === undefined || parts.version !== undefined) throw noAdapter(body.id, '')
+        if (parts === undefined || parts.version !== undefined) {
+          throw new HubError('invalid_request', `${body.id} is not the id of an adapter, base:name`, { param: 'id' })
+        }
         const base = baseOf(parts.base)
         return answer(rollBackAdapter(home, base.id, parts.name, body.version).id)
       },

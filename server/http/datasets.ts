@@ -3,6 +3,8 @@ import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import * as z from 'zod'
 import { HubError } from '../lib/error.ts'
+import type { Models } from '../models/models.ts'
+import { baseQuality } from '../training/base_quality.ts'
 import { collectedFolder } from '../training/collect.ts'
 import {
   type Dataset,
@@ -15,11 +17,15 @@ import {
   readReport,
   versionsOf,
 } from '../training/datasets.ts'
+import { checkSources } from '../training/datasets_check.ts'
 import { compareVersions } from '../training/datasets_compare.ts'
+import { previewSample } from '../training/preview.ts'
 import type { Source } from '../training/sources.ts'
 import { conversationSamples, type Turn } from '../training/sources_conversations.ts'
 import { pathInsideHome } from '../training/sources_path.ts'
 import {
+  DatasetCheck,
+  DatasetCheckRequest,
   DatasetCompareQuery,
   DatasetComparison,
   DatasetDeleted,
@@ -28,11 +34,14 @@ import {
   DatasetList,
   DatasetName,
   DatasetOut,
+  DatasetPreview,
+  DatasetPreviewQuery,
   DatasetQuery,
   DatasetVersionQuery,
 } from '../wire/dataset.ts'
 import { FindingId, type QualityFilters, QualityReport } from '../wire/quality.ts'
 import type { Sample } from '../wire/sample.ts'
+import { withLease } from './generate.ts'
 import { type Route, route } from './route.ts'
 
 export type DatasetDeps = ImportDeps & {
@@ -42,6 +51,8 @@ export type DatasetDeps = ImportDeps & {
   conversations?(): AsyncIterable<Turn>
   /** Path and name of an uploaded file. @throws HubError not_found */
   uploadedFile?(id: string): { path: string; name: string }
+  /** Base models, for what only a model can tell of data. */
+  models?: Pick<Models, 'acquire'>
 }
 
 const Params = z.strictObject({ name: DatasetName })
@@ -78,7 +89,27 @@ export function datasetRoutes(deps: DatasetDeps): Route[] {
           ...(shares !== undefined && { shares }),
           ...(code !== undefined && { code }),
         }
-        return toDataset(home, await importDataset(deps, input, signal))
+        const dataset = await withQuality(deps, body.model, signal, quality =>
+          importDataset({ ...deps, quality }, input, signal),
+        )
+        return toDataset(home, dataset)
+      },
+    }),
+    route({
+      method: 'POST',
+      path: '/v1/training/datasets/check',
+      summary: 'What an import would read and what is wrong with it, with nothing written',
+      tag: 'Training',
+      scope: 'manage',
+      request: DatasetCheckRequest,
+      response: DatasetCheck,
+      handler({ body, signal }) {
+        const { format, code, model } = body
+        const options = { ...(format !== undefined && { format }), ...(code !== undefined && { code }) }
+        const filters = filtersOf(body.filters)
+        return withQuality(deps, model, signal, quality =>
+          checkSources(() => sourcesOf(deps, body), options, { ...quality, filters }, signal),
+        )
       },
     }),
     route({
@@ -110,6 +141,29 @@ export function datasetRoutes(deps: DatasetDeps): Route[] {
     }),
     route({
       method: 'GET',
+      path: '/v1/training/datasets/{name}/preview',
+      summary: 'A sample behind the chat template of a model, with what is learned and what is only read',
+      tag: 'Training',
+      scope: 'use',
+      params: Params,
+      query: DatasetPreviewQuery,
+      response: DatasetPreview,
+      async handler({ params, query, signal }) {
+        const { model, part, offset } = query
+        const dataset = openDataset(home, params.name, query.version)
+        const [sample] = (await page(dataset, { part, offset, limit: 1 }, signal)).samples
+        if (sample === undefined) {
+          throw new HubError('not_found', `The ${part} part of ${params.name} has no sample ${offset}.`, {
+            param: 'offset',
+          })
+        }
+        const preview = await withLease(modelsOf(deps), model, signal, lease => previewSample(lease, sample, signal))
+        const { name, version } = dataset
+        return { object: 'dataset.preview' as const, name, version, part, offset, model, sample, preview }
+      },
+    }),
+    route({
+      method: 'GET',
       path: '/v1/training/datasets/{name}/compare',
       summary: 'Samples that a version has and an earlier one has not',
       tag: 'Training',
@@ -135,7 +189,25 @@ export function datasetRoutes(deps: DatasetDeps): Route[] {
   ]
 }
 
-async function sourcesOf(deps: DatasetDeps, body: DatasetImportRequest): Promise<Source[]> {
+function modelsOf({ models }: DatasetDeps): Pick<Models, 'acquire'> {
+  if (models !== undefined) return models
+  throw new HubError('invalid_request', "'model' cannot be used: this hub has no models.", { param: 'model' })
+}
+
+/** With what the model can tell, which is held so long; without one the tokens are estimated. */
+async function withQuality<T>(
+  deps: DatasetDeps,
+  model: string | undefined,
+  signal: AbortSignal,
+  act: (quality: NonNullable<ImportDeps['quality']>) => Promise<T>,
+): Promise<T> {
+  if (model === undefined) return act(deps.quality ?? {})
+  return withLease(modelsOf(deps), model, signal, lease => act(baseQuality(lease, deps.now)))
+}
+
+type Wanted = Omit<z.output<typeof DatasetCheckRequest>, 'filters'>
+
+async function sourcesOf(deps: DatasetDeps, body: Wanted): Promise<Source[]> {
   const sources: Source[] = []
   for (const [index, path] of (body.paths ?? []).entries()) {
     sources.push({ path: await pathInsideHome(deps.home, path, `paths.${index}`) })
@@ -198,7 +270,7 @@ function toDataset(home: string, { manifest, name }: Dataset): DatasetOut {
 /** A page of the samples that match; reading ends behind it. */
 async function page(
   dataset: Dataset,
-  query: z.output<typeof DatasetQuery>,
+  query: Pick<z.output<typeof DatasetQuery>, 'part' | 'offset' | 'limit' | 'kind' | 'search'>,
   signal: AbortSignal,
 ): Promise<{ samples: Sample[]; hasMore: boolean }> {
   const search = query.search?.toLowerCase()

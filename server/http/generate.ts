@@ -23,7 +23,7 @@ export const unixSeconds = (): number => Math.floor(Date.now() / 1000)
 
 /** Holds the model while `use` runs, whatever becomes of it. */
 export async function withLease<T>(
-  models: Models,
+  models: Pick<Models, 'acquire'>,
   id: string,
   signal: AbortSignal,
   use: (lease: Lease) => Promise<T>,

@@ -157,6 +157,11 @@ function toNewJob(home: string, body: Omit<TrainingStart, 'dry_run'>): NewJob {
       param: 'dataset_path',
     })
   }
+  if (body.validation_path !== undefined && body.validation_file !== undefined) {
+    throw new HubError('invalid_request', 'Name one of validation_path and validation_file.', {
+      param: 'validation_file',
+    })
+  }
   const { model_name, name, method, config, too_long, priority, continue_from, replay, replace, metadata } = body
   return {
     model: model_name,
@@ -166,6 +171,7 @@ function toNewJob(home: string, body: Omit<TrainingStart, 'dry_run'>): NewJob {
     ...(body.validation_path !== undefined && {
       validation: { type: 'path', path: insideFolder(home, body.validation_path, 'validation_path') },
     }),
+    ...(body.validation_file !== undefined && { validation: { type: 'file' as const, id: body.validation_file } }),
     ...(body.output_dir !== undefined && { output_dir: insideFolder(home, body.output_dir, 'output_dir') }),
     method,
     hyperparameters: config,

@@ -9,7 +9,7 @@ import type { Log } from '../lib/log.ts'
 import type { Models } from '../models/models.ts'
 import { readEditorSettings } from '../wire/editor_settings.ts'
 import { Documents } from './documents.ts'
-import { fileUri, listFiles, localPath, readText } from './files.ts'
+import { fileUri, keyOf, listFiles, localPath, readText } from './files.ts'
 import { type Locale, say, type TextName } from './texts.ts'
 
 export type LspDeps = {
@@ -106,17 +106,14 @@ export class Session {
   /** Of a document in its workspace, with forward slashes; its name where it is in none. */
   pathOf(uri: string): string {
     const folder = this.folderOf(uri)
-    const path = folder === undefined ? uri.slice(uri.lastIndexOf('/') + 1) : uri.slice(folder.length + 1)
-    try {
-      return decodeURIComponent(path)
-    } catch {
-      return path
-    }
+    const key = keyOf(uri)
+    return folder === undefined ? key.slice(key.lastIndexOf('/') + 1) : key.slice(keyOf(folder).length + 1)
   }
 
   /** URI of the workspace folder that holds a document. */
   folderOf(uri: string): string | undefined {
-    return this.folders.find(each => uri.startsWith(`${each}/`))
+    const key = keyOf(uri)
+    return this.folders.find(each => key.startsWith(`${keyOf(each)}/`))
   }
 
   /** The folder on this machine that a request names, else the first of the workspace. @throws HubError invalid_request */
@@ -193,10 +190,11 @@ export class Session {
     work: (signal: AbortSignal) => Promise<T> | T,
     { once = false }: { once?: boolean } = {},
   ): Promise<T> {
+    const signal = token === undefined ? this.closed : toSignal(token, this.closed)
     try {
-      return await work(token === undefined ? this.closed : toSignal(token, this.closed))
+      return await work(signal)
     } catch (thrown) {
-      this.tell(thrown, once)
+      if (!signal.aborted) this.tell(thrown, once)
       return otherwise
     }
   }
@@ -220,6 +218,9 @@ export class Session {
             else reporter?.report(fraction * 100, message)
           },
         })
+      } catch (thrown) {
+        if (signal.aborted) throw new HubError('cancelled', 'The request was cancelled.')
+        throw thrown
       } finally {
         reporter?.done()
       }
@@ -243,14 +244,12 @@ export class Session {
     this.deps.log.warn('a request of the editor failed', { code: error.code, reason: error.message })
     if (once && this.#told.has(error.message)) return
     this.#told.add(error.message)
-    if (error.code === 'unusable_answer') this.show(error.message)
-    else this.connection.window.showWarningMessage(error.message)
+    this.show(error.message, error.code === 'unusable_answer' ? MessageType.Info : MessageType.Warning)
   }
 
-  show(message: string): void {
-    void this.connection
-      .sendNotification(ShowMessageNotification.type, { type: MessageType.Info, message })
-      .catch(() => {})
+  /** A notification, not a request: an editor that goes away meanwhile leaves nothing waiting. */
+  show(message: string, type: MessageType = MessageType.Info): void {
+    this.connection.sendNotification(ShowMessageNotification.type, { type, message }).catch(() => {})
   }
 
   end(): void {

@@ -3,6 +3,7 @@ import { HubError } from '../lib/error.ts'
 import type { Log } from '../lib/log.ts'
 import type { ModelFile } from '../wire/model.ts'
 import type { Answer, Ask, Generate, GenerateEvent, ModelInfo } from '../wire/worker.ts'
+import type { BaseCheck } from './adapter_base.ts'
 import type { Adapters } from './adapter_registry.ts'
 import { type Adapter, splitAdapterId } from './adapters.ts'
 import type { Lease, ModelStatus, Models } from './models.ts'
@@ -33,12 +34,14 @@ export type AdapterModelsDeps = {
   adapters: Pick<Adapters, 'list' | 'get' | 'look' | 'onChange'>
   /** Resolves when the folders have been read once: before that a base may be there and not listed. */
   ready: Promise<unknown>
+  /** Looks whether a base is the one that an adapter was made for. */
+  baseCheck?: Pick<BaseCheck, 'note' | 'begin'>
   log: Log
 }
 
 /** Models that take `base:name` and `base:name@1` wherever they take an id. */
 export function withAdapters(deps: AdapterModelsDeps): Models {
-  const { models, adapters, log } = deps
+  const { models, adapters, baseCheck, log } = deps
   /** By the facts that a worker gave when it was ready: another process has others. */
   const workers = new Map<ModelInfo, Worker>()
   let keys = 0
@@ -54,7 +57,7 @@ export function withAdapters(deps: AdapterModelsDeps): Models {
 
   function statusOf(adapter: Adapter): ModelStatus {
     const base = baseOf(adapter.base)
-    const file = fileOf(adapter, base?.file)
+    const file = fileOf(adapter, base?.file, base && baseCheck?.note(adapter, base.file))
     if (base === undefined || file.status === 'broken') {
       return { file, state: 'broken', inUse: 0, estimatedBytes: adapter.bytes }
     }
@@ -155,6 +158,7 @@ export function withAdapters(deps: AdapterModelsDeps): Models {
       retired: false,
     }
     worker.adapters.set(adapter.id, beside)
+    baseCheck?.begin(adapter, lease.model)
     beside.loading.then(
       () => log.info('adapter loaded', { model: adapter.id, bytes }),
       thrown => {
@@ -344,11 +348,11 @@ const contentOf = ({ fingerprint, card }: Adapter): string =>
 /** What stands behind the colon of its id, with the version where that is an older one. */
 const ownName = ({ id, base }: Adapter): string => id.slice(base.length + 1)
 
-/** An adapter as a model: its own file, the facts and the card of the base. */
-function fileOf(adapter: Adapter, base: ModelFile | undefined): ModelFile {
+/** An adapter as a model: its own file, the facts and the card of the base. @param note what is worth telling although it can be used */
+function fileOf(adapter: Adapter, base: ModelFile | undefined, note?: string): ModelFile {
   const { id, name, bytes, modifiedMs, path, facts, card } = adapter
   const wrong = adapter.status === 'broken' ? adapter.reason : misfit(adapter, base)
-  const reason = wrong ?? adapter.reason
+  const reason = wrong ?? adapter.reason ?? note
   return {
     id,
     folder: base?.folder ?? 'custom_models',

@@ -41,6 +41,8 @@ export type Adapter = {
 
 export const ADAPTERS_FOLDER = 'trained_models'
 export const CARD_ENDING = '.adapter.json'
+/** The report of the last evaluation, where there was one. */
+export const EVALUATION_ENDING = '.evaluation.json'
 const MOST_CARD_BYTES = 2 ** 20
 
 /** A model id as the name of a folder: what file names cannot hold is written as %XX. */
@@ -77,11 +79,13 @@ export function splitVersion(stem: string): { name: string; version: number | un
 const folderOf = (home: string, base: string): string => join(home, ADAPTERS_FOLDER, folderName(base))
 const stemOf = (name: string, version?: number): string => (version === undefined ? name : `${name}@${version}`)
 
-function pathsOf(home: string, base: string, name: string, version?: number): { file: string; card: string } {
+type Paths = { file: string; card: string; evaluation: string }
+
+function pathsOf(home: string, base: string, name: string, version?: number): Paths {
   // A name from a request must not lead out of the folder of its base.
   if (/[\\/\0]/.test(name) || name === '.' || name === '..') throw noAdapter(base, name)
   const stem = join(folderOf(home, base), stemOf(name, version))
-  return { file: `${stem}.gguf`, card: `${stem}${CARD_ENDING}` }
+  return { file: `${stem}.gguf`, card: `${stem}${CARD_ENDING}`, evaluation: `${stem}${EVALUATION_ENDING}` }
 }
 
 /** The card, or an empty one with the reason why it cannot be used. */
@@ -164,6 +168,8 @@ export function publishAdapter(home: string, input: Publish): Adapter {
     keep(home, before)
   } else {
     version = Math.max(0, ...olderVersions(home, base, name)) + 1
+    // Left by one whose file was taken away by hand.
+    rmSync(paths.evaluation, { force: true })
   }
   const beside = `${paths.file}.part`
   try {
@@ -198,6 +204,7 @@ export function rollBackAdapter(home: string, base: string, name: string, versio
   rename(from.file, paths.file)
   if (existsSync(from.card)) rename(from.card, paths.card)
   else writeCard(paths.card, { base, version: wanted })
+  if (existsSync(from.evaluation)) rename(from.evaluation, paths.evaluation)
   return adapterAt(home, base, name)
 }
 
@@ -206,10 +213,9 @@ export function removeAdapter(home: string, base: string, name: string, version?
   const all = version === undefined ? [...olderVersions(home, base, name), undefined] : [version]
   let found = false
   for (const each of all) {
-    const { file, card } = pathsOf(home, base, name, each)
+    const { file, card, evaluation } = pathsOf(home, base, name, each)
     found ||= existsSync(file)
-    rmSync(file, { force: true })
-    rmSync(card, { force: true })
+    for (const path of [file, card, evaluation]) rmSync(path, { force: true })
   }
   if (!found) throw noAdapter(base, stemOf(name, version))
 }
@@ -220,13 +226,12 @@ export function renameAdapter(home: string, base: string, name: string, newName:
   if (!existsSync(pathsOf(home, base, name).file)) throw noAdapter(base, name)
   if (to === name) return adapterAt(home, base, name)
   // Where file names know no case, the new name may be the old file.
-  const sameFile = to.toLowerCase() === name.toLowerCase()
-  if (!sameFile && (existsSync(pathsOf(home, base, to).file) || olderVersions(home, base, to).length > 0)) {
-    throw nameTaken(base, to)
-  }
+  const { file } = pathsOf(home, base, to)
+  const taken = existsSync(file) && !isSameFile(file, pathsOf(home, base, name).file)
+  if (taken || olderVersions(home, base, to).length > 0) throw nameTaken(base, to)
   for (const version of [...olderVersions(home, base, name), undefined]) {
     const [from, into] = [pathsOf(home, base, name, version), pathsOf(home, base, to, version)]
-    if (existsSync(from.card)) rename(from.card, into.card)
+    for (const what of ['card', 'evaluation'] as const) if (existsSync(from[what])) rename(from[what], into[what])
     rename(from.file, into.file)
   }
   return adapterAt(home, base, to)
@@ -279,6 +284,14 @@ function keep(home: string, adapter: Adapter): void {
     copyFileSync(from.file, into.file)
   }
   writeCard(into.card, { ...adapter.card, base: adapter.base, version: adapter.version })
+  // It is about this content, not about the one that follows.
+  if (existsSync(from.evaluation)) rename(from.evaluation, into.evaluation)
+  else rmSync(into.evaluation, { force: true })
+}
+
+function isSameFile(one: string, other: string): boolean {
+  const [first, second] = [statSync(one, { bigint: true }), statSync(other, { bigint: true })]
+  return first.ino === second.ino && first.dev === second.dev
 }
 
 function writeCard(path: string, card: AdapterCard): void {

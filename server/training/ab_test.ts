@@ -20,8 +20,8 @@ import { differenceInterval } from './confidence_sequence.ts'
 
 export type AbTestDeps = {
   db: Database
-  /** Whether there is a model of this id. */
-  isModel(id: string): boolean
+  /** The id of the model that a request calls so, undefined when there is none. */
+  modelId(name: string): string | undefined
   now(): number
   log: Log
 }
@@ -54,7 +54,7 @@ type Test = Omit<StoredAbTest, 'settings'> & { settings: Settings }
 /** Conversations per test that are known to be noted already. */
 const REMEMBERED = 20_000
 
-export function createAbTests({ db, isModel, now, log }: AbTestDeps): AbTests {
+export function createAbTests({ db, modelId, now, log }: AbTestDeps): AbTests {
   const tests = new Map<string, Test>()
   const running = new Map<string, Test>()
   const noted = new Map<string, Set<string>>()
@@ -106,19 +106,24 @@ export function createAbTests({ db, isModel, now, log }: AbTestDeps): AbTests {
           param: 'name',
         })
       }
-      if (isModel(name)) {
+      if (modelId(name) !== undefined) {
         throw new HubError('conflict', `'${name}' is the id of a model; choose another name for the A/B test.`, {
           param: 'name',
         })
       }
-      for (const [param, { model }] of [
-        ['base.model', base],
-        ['candidate.model', candidate],
-      ] as const) {
-        if (!isModel(model)) throw new HubError('model_not_found', `There is no model '${model}'.`, { param })
+      // Votes name the model as answers do, by its id.
+      const known = (variant: Variant, { model, weight }: Settings['base']) => {
+        const id = modelId(model)
+        if (id !== undefined) return { model: id, weight }
+        throw new HubError('model_not_found', `There is no model '${model}'.`, { param: `${variant}.model` })
+      }
+      const settings = { base: known('base', base), candidate: known('candidate', candidate), metric, confidence }
+      if (settings.base.model === settings.candidate.model) {
+        throw new HubError('invalid_request', `'${base.model}' and '${candidate.model}' are the same model.`, {
+          param: 'candidate.model',
+        })
       }
       const id = `abtest-${randomUUID().replaceAll('-', '')}`
-      const settings = { base, candidate, metric, confidence }
       const test: Test = { id, name, createdMs: now(), stoppedMs: undefined, settings }
       insertAbTest(db, test)
       tests.set(id, test)

@@ -1,4 +1,4 @@
-/** Versions of a dataset against each other, and the samples that are new in one. */
+/** Versions of a dataset against each other, by the content of their samples. */
 import { createHash } from 'node:crypto'
 import { type DatasetComparison, PARTS, type Part } from '../wire/dataset.ts'
 import type { Sample } from '../wire/sample.ts'
@@ -18,24 +18,13 @@ export async function compareVersions(
   const seen = new Uint8Array(known.length)
   for (const part of PARTS) {
     for await (const sample of readPart(now, part)) {
-      const index = find(known, hashOf(sample))
+      const index = findSorted(known, hashOf(sample))
       if (index >= 0) seen[index] = 1
       result[index >= 0 ? 'kept' : 'added'][part]++
     }
   }
   result.removed = seen.reduce((sum, flag) => sum + (1 - flag), 0)
   return result
-}
-
-/** Samples of a part that version `since` has in none of its parts: what incremental training learns. */
-export async function* readNewSamples(
-  home: string,
-  dataset: Dataset,
-  part: Part,
-  since: number,
-): AsyncGenerator<Sample> {
-  const known = await hashesOf(openDataset(home, dataset.name, since))
-  for await (const sample of readPart(dataset, part)) if (find(known, hashOf(sample)) < 0) yield sample
 }
 
 /** 48 bits of the content: five million samples collide once in 10000 comparisons. */
@@ -57,7 +46,7 @@ async function hashesOf(dataset: Dataset): Promise<Float64Array> {
 }
 
 /** Index of a number in a sorted list, or -1. */
-function find(sorted: Float64Array, wanted: number): number {
+export function findSorted(sorted: Float64Array, wanted: number): number {
   let low = 0
   let high = sorted.length - 1
   while (low <= high) {

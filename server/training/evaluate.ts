@@ -133,6 +133,8 @@ async function pass(
     const general = settings.regression
       ? REGRESSION_SET.map(item => regressionSample(item, lease.info.hasChatTemplate))
       : []
+    // Before the measuring: while it goes on, another file may take the place.
+    const version = await versionOf(deps, lease.model, signal)
     return {
       samples: await measure(lease, samples, options, signal),
       regression: await measure(
@@ -141,7 +143,7 @@ async function pass(
         { answers: true, runCode: false, maxAnswerTokens: REGRESSION_ANSWER_TOKENS, fullAnswers: true, onSample },
         signal,
       ),
-      version: await versionOf(deps, lease.model, signal),
+      version,
     }
   } finally {
     lease.release()

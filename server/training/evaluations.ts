@@ -1,10 +1,10 @@
 /** Evaluations as background work: queued, run one at a time, stored with their reports, and written beside the adapter that was judged. */
 import { randomUUID } from 'node:crypto'
-import { renameSync, writeFileSync } from 'node:fs'
+import { renameSync, statSync, writeFileSync } from 'node:fs'
 import { setTimeout } from 'node:timers/promises'
 import { HubError } from '../lib/error.ts'
 import type { Log } from '../lib/log.ts'
-import { adapterAt, changeCard, splitVersion } from '../models/adapters.ts'
+import { adapterAt, changeCard, EVALUATION_ENDING, splitVersion } from '../models/adapters.ts'
 import type { Models } from '../models/models.ts'
 import type { Database } from '../storage/database.ts'
 import {
@@ -50,8 +50,6 @@ type Running = {
   ended: PromiseWithResolvers<void>
 }
 type Pending = StoredEvaluation & { request: EvaluationRequest }
-
-export const EVALUATION_ENDING = '.evaluation.json'
 
 export function createEvaluations(deps: EvaluationsDeps): Evaluations {
   const { db, home, log, now } = deps
@@ -116,6 +114,12 @@ export function createEvaluations(deps: EvaluationsDeps): Evaluations {
       const { file } = deps.models.get(candidate)
       const path = file.files[0]
       if (file.parent === undefined || file.adapter === undefined || path === undefined) return
+      const { size, mtimeMs } = statSync(path)
+      const [judged] = report.candidate.files
+      if (judged?.bytes !== size || judged.modified_ms !== mtimeMs) {
+        log.warn('an adapter was replaced while it was evaluated; the report is not written beside it', { candidate })
+        return
+      }
       const target = path.replace(/\.gguf$/i, '') + EVALUATION_ENDING
       writeFileSync(`${target}.part`, `${JSON.stringify(report, undefined, 2)}\n`, { flush: true })
       renameSync(`${target}.part`, target)

@@ -1,6 +1,7 @@
 /** Going on from an adapter with new data: what it has not seen yet, and a share of what it learned before, so that this is not forgotten. */
 import { createHash } from 'node:crypto'
 import type { Sample } from '../wire/sample.ts'
+import { findSorted } from './datasets_compare.ts'
 
 /** 48 bits of a hash of what is learned from a sample, where it came from left aside. */
 function keyOf(sample: Sample): number {
@@ -14,18 +15,29 @@ function isChosen(key: number, share: number, seed: number): boolean {
   return place < share
 }
 
-/**
- * The samples of `next` that `before` lacks, then that share of `before`. Needs some 50 bytes of memory for each sample of
- * `before`, which is read twice.
- */
+/** Sorted: eight bytes a sample, where a Set takes forty and ends at sixteen million. */
+async function keysOf(samples: AsyncIterable<Sample>): Promise<Float64Array> {
+  let keys = new Float64Array(1024)
+  let count = 0
+  for await (const sample of samples) {
+    if (count === keys.length) {
+      const more = new Float64Array(2 * count)
+      more.set(keys)
+      keys = more
+    }
+    keys[count++] = keyOf(sample)
+  }
+  return keys.subarray(0, count).sort()
+}
+
+/** The samples of `next` that `before` lacks, then that share of `before`, which is read twice. */
 export async function* withReplay(
   next: AsyncIterable<Sample>,
   before: () => AsyncIterable<Sample>,
   options: { share: number; seed: number },
 ): AsyncGenerator<Sample> {
-  const known = new Set<number>()
-  for await (const sample of before()) known.add(keyOf(sample))
-  for await (const sample of next) if (!known.has(keyOf(sample))) yield sample
+  const known = await keysOf(before())
+  for await (const sample of next) if (findSorted(known, keyOf(sample)) < 0) yield sample
   if (options.share === 0) return
   for await (const sample of before()) if (isChosen(keyOf(sample), options.share, options.seed)) yield sample
 }

@@ -191,7 +191,7 @@ export class Jobs {
     return jobsOf(this.#deps.db, UNFINISHED).find(job =>
       'file' in what
         ? job.trainingFile === what.file || job.validationFile === what.file
-        : job.dataset === what.dataset,
+        : job.dataset === what.dataset || fromStored(job).state.imported?.validationDataset?.name === what.dataset,
     )?.id
   }
 

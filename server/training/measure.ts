@@ -121,7 +121,7 @@ const TOO_LONG = 'it is longer than the context of the model'
 
 /** Loss of the tokens of a sequence by their weights: the model reads it once and gives the log probability of each token. */
 export async function lossOf(
-  lease: Lease,
+  lease: Pick<Lease, 'generate' | 'model'>,
   { tokens, weights }: EncodedSequence,
   signal: AbortSignal,
 ): Promise<{ sum: number; weight: number }> {

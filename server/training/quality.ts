@@ -238,9 +238,15 @@ class Run {
     const { logprobs } = this.#options
     if (logprobs === undefined || this.#selection === undefined) return 0
     const chosen = this.#selection.samples.filter(({ index }) => !this.dropped.has(index))
-    for (const { sample, index, note } of await findOutliers(chosen, logprobs, signal))
+    let measured = 0
+    const counted: Logprobs = async (samples, signal) => {
+      const values = await logprobs(samples, signal)
+      measured += values.filter(Number.isFinite).length
+      return values
+    }
+    for (const { sample, index, note } of await findOutliers(chosen, counted, signal))
       this.tally.addOutlier(sample, index, note)
-    return chosen.length
+    return measured
   }
 }
 

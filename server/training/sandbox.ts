@@ -5,7 +5,7 @@ import { readFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { HubError } from '../lib/error.ts'
 import type { Sample } from '../wire/sample.ts'
-import { NODE_GUARD_URL, PYTHON_GUARD } from './sandbox_guard.ts'
+import { nodeGuardUrl, PYTHON_GUARD } from './sandbox_guard.ts'
 
 export type SandboxLimits = {
   /** Wall-clock time of one run. */
@@ -33,6 +33,8 @@ const SAID_LETTERS = 2000
 /** Kept until the end, when the guard's long address is taken out of it. */
 const KEPT_LETTERS = 40_000
 const MEMORY_CHECK_MS = 50
+/** Time beyond its own after which a child ends by itself, should the hub have ended without stopping it. */
+const ORPHAN_MS = 5000
 
 const FENCE_NAMES: { [language in Language]: readonly string[] } = {
   javascript: ['javascript', 'js', 'jsx', 'mjs', 'node'],
@@ -92,7 +94,9 @@ export async function runTests(
     )
   }
   const heap = Math.max(16, Math.floor(limits.memoryBytes / 2 ** 20))
-  const args = ['--permission', '--no-warnings', `--max-old-space-size=${heap}`, '--import', NODE_GUARD_URL]
+  // Threads are for the guard; code under test cannot import them.
+  const args = ['--permission', '--allow-worker', '--no-warnings', `--max-old-space-size=${heap}`]
+  args.push('--import', nodeGuardUrl(limits.timeoutMs + ORPHAN_MS))
   // Enums and parameter properties are common in what models write; stripping types alone refuses them.
   if (tests.language === 'typescript') args.push('--experimental-transform-types', '--input-type=module-typescript')
   const program = `${code}\n;\n${tests.code}\n;process.stdout.write(${JSON.stringify(`\n${mark}\n`)})\n`
@@ -164,7 +168,7 @@ function watch(
     })
     child.once('close', code => {
       clean()
-      said = said.replaceAll(NODE_GUARD_URL, 'guard').slice(-SAID_LETTERS)
+      said = said.replaceAll(nodeGuardUrl(limits.timeoutMs + ORPHAN_MS), 'guard').slice(-SAID_LETTERS)
       if (signal.aborted) reject(new HubError('cancelled', 'The evaluation was cancelled.'))
       else if (stopped !== undefined) resolve({ outcome: stopped, said })
       else if (/heap out of memory|MemoryError/.test(said)) resolve({ outcome: 'memory', said })

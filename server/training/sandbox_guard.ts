@@ -35,13 +35,17 @@ const ALLOWED = [
 ]
 
 /**
- * Node's permission model already refuses files, child processes, threads and addons; it lets the network and signals
- * through. `assert` becomes global, so that tests need no import that the answer may have made as well.
+ * Node's permission model already refuses files, child processes and addons; it lets the network and signals through. `assert`
+ * becomes global, so that tests need no import that the answer may have made as well. A thread of the guard's own ends the
+ * process when its time is over: the hub, which does so first, may have ended, and an endless loop would go on for ever.
  */
-const NODE_GUARD = `
+const nodeGuard = (endsMs: number): string => `
 import assert from 'node:assert/strict'
-import { builtinModules, registerHooks, syncBuiltinESMExports } from 'node:module'
+import Module, { builtinModules, registerHooks, syncBuiltinESMExports } from 'node:module'
+import net from 'node:net'
 import os from 'node:os'
+import { Worker } from 'node:worker_threads'
+new Worker('setTimeout(() => process.kill(process.pid, "SIGKILL"), ${endsMs})', { eval: true, env: {}, execArgv: [] }).unref()
 const allowed = new Set(${JSON.stringify(ALLOWED)})
 const builtin = new Set(builtinModules)
 registerHooks({
@@ -58,11 +62,22 @@ for (const name of ['getBuiltinModule', 'kill', '_kill', '_debugProcess', '_debu
   Object.defineProperty(process, name, { value: undefined, configurable: false, writable: false })
 }
 os.setPriority = undefined
+// A later hook would be asked before the one above; a stream of the process has the class of all sockets.
+for (const name of ['registerHooks', 'register']) Object.defineProperty(Module, name, { value: undefined })
+const refuse = () => {
+  throw new Error('The network is not available to code under test.')
+}
+Object.defineProperty(net.Socket.prototype, 'connect', { value: refuse })
+const Handle = process.stdout._handle?.constructor.prototype ?? {}
+for (const name of ['connect', 'bind', 'listen', 'open']) if (name in Handle) Object.defineProperty(Handle, name, { value: refuse })
 syncBuiltinESMExports()
 Object.defineProperty(globalThis, 'assert', { value: assert, configurable: true, writable: true })
 `
 
-export const NODE_GUARD_URL = `data:text/javascript,${encodeURIComponent(NODE_GUARD)}`
+/** What Node imports first. @param endsMs after which the process ends itself, whoever waits for it */
+export function nodeGuardUrl(endsMs: number): string {
+  return `data:text/javascript,${encodeURIComponent(nodeGuard(endsMs))}`
+}
 
 /**
  * Reads {code, memoryBytes, seconds, mark} as JSON from stdin and runs the code as a module that is not __main__, so that

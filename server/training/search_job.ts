@@ -62,6 +62,8 @@ export async function searchSettings(
         mode: { ...deps.trainerJob.mode, ...shapeOf(rank) },
         rate: learning_rate,
         maxSteps: steps,
+        // The last rounds may be longer than the run itself.
+        epochs: Math.max(deps.trainerJob.epochs ?? 1, steps),
         validateEverySteps: steps,
         checkpointEverySteps: steps,
         patience: 0,

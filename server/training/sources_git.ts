@@ -173,6 +173,7 @@ function explain(folder: string, error: Error & { code?: unknown }, stderr: stri
       { cause: error },
     )
   }
-  const reason = stderr.trim().split('\n')[0] ?? error.message
+  // What git printed is empty when it was cut off, by the bound of its output say.
+  const reason = stderr.trim().split('\n')[0] || error.message
   return new HubError('invalid_request', `The git history of ${folder} cannot be read: ${reason}`, { cause: error })
 }

@@ -16,6 +16,7 @@ import type { Sample } from '../wire/sample.ts'
 import { LoraTarget, type TrainerJobInput } from '../wire/trainer.ts'
 import type { TrainingData, TrainingRequest } from '../wire/training.ts'
 import type { Hyperparameters } from '../wire/training_plan.ts'
+import { baseQuality } from './base_quality.ts'
 import { type Dataset, importDataset, openDataset, readPart, versionsOf } from './datasets.ts'
 import { withReplay } from './incremental.ts'
 import type { ImportedData, Job } from './job_state.ts'
@@ -129,8 +130,9 @@ export function jobStages(deps: StageDeps): JobSteps & { check(request: Training
     if (continue_from !== undefined) await copyContinued(job, folder)
     const notes: string[] = []
     const alone: Shares = { train: 1, validation: 0, test: 0 }
-    const main = await bring(data, validation === undefined ? undefined : alone, notes, signal)
-    const own = validation === undefined ? undefined : await bring(validation, alone, notes, signal)
+    const { model } = job.request
+    const main = await bring(data, validation === undefined ? undefined : alone, model, notes, signal)
+    const own = validation === undefined ? undefined : await bring(validation, alone, model, notes, signal)
     if (main.manifest.counts.train === 0) {
       throw new HubError('invalid_request', 'Nothing is left to learn from after the checks of the data.', {
         param: data.type === 'file' ? 'training_file' : 'dataset_path',
@@ -149,6 +151,7 @@ export function jobStages(deps: StageDeps): JobSteps & { check(request: Training
   async function bring(
     data: TrainingData,
     shares: Shares | undefined,
+    model: string,
     notes: string[],
     signal: AbortSignal,
   ): Promise<Dataset> {
@@ -156,15 +159,21 @@ export function jobStages(deps: StageDeps): JobSteps & { check(request: Training
     const file = data.type === 'file' ? readFile(db, data.id) : undefined
     const path = data.type === 'file' ? join(deps.filesFolder, data.id) : data.path
     const called = file?.filename ?? (data.type === 'path' ? basename(data.path) : data.id)
-    const name = datasetName(called)
-    const known = await sameDataset(name, path, shares, file?.sha256, signal)
+    const name = nameFor(called, shares)
+    const known = await sameDataset(name, path, file?.sha256, signal)
     if (known !== undefined) return known
     const source = { path, name: called }
-    const dataset = await importDataset(
-      { home, now: deps.now },
-      { name, sources: [source], onProblem: 'skip', ...(shares !== undefined && { shares }) },
-      signal,
-    )
+    const lease = await models.acquire(model, signal)
+    let dataset: Dataset
+    try {
+      dataset = await importDataset(
+        { home, now: deps.now, quality: baseQuality(lease, deps.now) },
+        { name, sources: [source], onProblem: 'skip', ...(shares !== undefined && { shares }) },
+        signal,
+      )
+    } finally {
+      lease.release()
+    }
     const { problems, filters } = dataset.manifest
     const first = problems.first[0]
     if (problems.count > 0 && first !== undefined) {
@@ -179,18 +188,38 @@ export function jobStages(deps: StageDeps): JobSteps & { check(request: Training
     return dataset
   }
 
+  /**
+   * The first name that is free or that holds an earlier state of the same file: a dataset that the user made of something else
+   * gets no version from a job. Data without held-out parts has a name of its own, since later versions keep a dataset's shares.
+   */
+  function nameFor(called: string, shares: Shares | undefined): string {
+    const wanted = `${datasetName(called)}${shares === undefined ? '' : '-whole'}`
+    for (let number = 1; ; number++) {
+      const name = number === 1 ? wanted : `${wanted}-${number}`
+      if (versionsOf(home, name).length === 0 || holds(name, called, shares)) return name
+    }
+  }
+
+  function holds(name: string, called: string, shares: Shares | undefined): boolean {
+    try {
+      const { sources, split } = openDataset(home, name).manifest
+      return (
+        sources.length === 1 && sources[0]?.name === called && split.shares.train === (shares ?? split.shares).train
+      )
+    } catch {
+      return false
+    }
+  }
+
   async function sameDataset(
     name: string,
     path: string,
-    shares: Shares | undefined,
     sha256: string | undefined,
     signal: AbortSignal,
   ): Promise<Dataset | undefined> {
     if (versionsOf(home, name).length === 0 || statSync(path).isDirectory()) return undefined
     const dataset = openDataset(home, name)
-    const { sources, split } = dataset.manifest
-    if (sources.length !== 1 || (shares !== undefined && split.shares.train !== shares.train)) return undefined
-    return sources[0]?.sha256 === (sha256 ?? (await hashOf(path, signal))) ? dataset : undefined
+    return dataset.manifest.sources[0]?.sha256 === (sha256 ?? (await hashOf(path, signal))) ? dataset : undefined
   }
 
   async function copyContinued(job: Job, folder: string): Promise<void> {
@@ -255,6 +284,8 @@ export function jobStages(deps: StageDeps): JobSteps & { check(request: Training
 
     async writeTokens(job, folder, signal) {
       const { request, state } = job
+      // A folder that was cleared meanwhile has it no more.
+      if (request.continue_from !== undefined && !existsSync(join(folder, CONTINUED))) await copyContinued(job, folder)
       const wished = request.hyperparameters.max_length
       const lease = await models.acquire(request.model, signal)
       try {

@@ -7,6 +7,9 @@ export const AdapterCard = z.looseObject({
   /** Id of the base model, and SHA-256 of its file as it was trained on, hexadecimal. */
   base: z.string().optional(),
   base_sha256: z.string().optional(),
+  /** Size and time of the base's file once it was found to have that SHA-256. */
+  base_bytes: z.number().optional(),
+  base_modified_ms: z.number().optional(),
   /** Unix milliseconds. */
   created: z.number().optional(),
   version: z.int().positive().optional(),
@@ -118,6 +121,9 @@ export const AdapterOut = z.object({
 export type AdapterOut = z.infer<typeof AdapterOut>
 export const AdapterList = z.object({ object: z.literal('list'), data: z.array(AdapterOut) })
 export const AdapterDeleted = z.object({ id: z.string(), object: z.literal('adapter'), deleted: z.literal(true) })
+
+/** As OpenAI answers to the deletion of a fine-tuned model. */
+export const ModelDeleted = z.object({ id: z.string(), object: z.literal('model'), deleted: z.literal(true) })
 
 export const AdapterPatch = z.strictObject({
   name: AdapterName.optional(),

@@ -1,6 +1,9 @@
 /** Datasets: what an import takes, what its manifest says, and how the HTTP API shows both. */
 import * as z from 'zod'
+import { ModelId } from './common.ts'
+import { QualityReport } from './quality.ts'
 import { Sample } from './sample.ts'
+import { SamplePreview } from './training_plan.ts'
 
 /** What one record of a file was written as; `code` and `plain_text` are whole files. */
 export const FormatName = z.enum([
@@ -100,8 +103,24 @@ export const DatasetImportRequest = z.strictObject({
   filters: z.record(z.string(), z.boolean()).default({}).describe('quality filters switched on or off by name'),
   shares: Shares.optional().describe('of the parts; those of the last version, else 0.9, 0.05, 0.05'),
   code: CodeOptions.optional(),
+  model: ModelId.optional().describe('base model whose tokens are counted, and to which unusual samples are found'),
 })
 export type DatasetImportRequest = z.output<typeof DatasetImportRequest>
+
+/** POST /v1/training/datasets/check: an import that writes nothing. */
+export const DatasetCheckRequest = DatasetImportRequest.omit({
+  name: true,
+  append: true,
+  on_problem: true,
+  shares: true,
+})
+export const DatasetCheck = z.object({
+  object: z.literal('dataset.check'),
+  sources: z.array(DatasetSource),
+  problems: z.object({ count: z.int(), first: z.array(Problem) }),
+  report: QualityReport,
+})
+export type DatasetCheck = z.infer<typeof DatasetCheck>
 
 export const DatasetOut = z.object({
   object: z.literal('dataset'),
@@ -127,6 +146,25 @@ export const DatasetQuery = z.strictObject({
   kind: z.enum(['chat', 'completion', 'text', 'infill', 'preference']).optional(),
   search: z.string().min(1).max(200).optional().describe('text that a sample holds, whatever its case'),
 })
+
+export const DatasetPreviewQuery = z.strictObject({
+  model: ModelId.describe('the base whose template and tokens are used'),
+  version: Whole(999_999_999).optional(),
+  part: Part.default('train'),
+  offset: Whole(999_999_999).default(0).describe('which sample of the part'),
+})
+/** One sample as the model would be trained on it. */
+export const DatasetPreview = z.object({
+  object: z.literal('dataset.preview'),
+  name: z.string(),
+  version: z.int(),
+  part: Part,
+  offset: z.int(),
+  model: z.string(),
+  sample: Sample,
+  preview: SamplePreview,
+})
+export type DatasetPreview = z.infer<typeof DatasetPreview>
 
 export const DatasetInspection = z.object({
   ...DatasetOut.shape,

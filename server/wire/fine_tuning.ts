@@ -2,7 +2,8 @@
 import * as z from 'zod'
 import { ModelId, refused } from './common.ts'
 
-const auto = <T extends z.ZodType>(schema: T) => z.union([z.literal('auto'), schema]).optional()
+const auto = <T extends z.ZodType>(schema: T) =>
+  z.union([schema, z.literal('auto', { error: 'expected "auto" or a number' })]).optional()
 
 const common = {
   batch_size: auto(z.int().min(1).max(256)),

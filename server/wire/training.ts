@@ -144,6 +144,7 @@ export const TrainingStart = z.strictObject({
   dataset: z.string().min(1).max(200).optional().describe('instead: a dataset by name, NAME or NAME:VERSION'),
   training_file: z.string().min(1).max(100).optional().describe('instead: the id of an uploaded file'),
   validation_path: z.string().min(1).max(4096).optional().describe('a file of its own to validate on'),
+  validation_file: z.string().min(1).max(100).optional().describe('instead: the id of an uploaded file'),
   output_dir: z.string().min(1).max(4096).optional().describe('a folder inside home that gets a copy of the adapter'),
   name: AdapterName.optional().describe('of the adapter; made up when absent'),
   method: z.enum(['supervised', 'dpo']).default('supervised'),

@@ -2,7 +2,9 @@
 import * as z from 'zod'
 import { LoraTarget, TrainerJob } from './trainer.ts'
 
-const auto = <T extends z.ZodType>(schema: T) => z.union([z.literal('auto'), schema]).optional()
+/** The schema stands first, so that what it says of a value is told; `what` it takes is told for a value of another type. */
+const auto = <T extends z.ZodType>(schema: T, what = 'a number') =>
+  z.union([schema, z.literal('auto', { error: `expected "auto" or ${what}` })]).optional()
 const positive = z.int().positive()
 
 /** Every one may be left out or `auto`: it is then computed from model, data and memory. */
@@ -13,19 +15,19 @@ export const Hyperparameters = z.strictObject({
   learning_rate_multiplier: auto(z.number().positive().max(1000)).describe('of the rate that would be chosen'),
   rank: auto(positive.max(1024)),
   alpha: auto(z.number().positive()).describe('the adapter is scaled by alpha / rank'),
-  rslora: auto(z.boolean()).describe('scale by alpha / sqrt(rank) instead'),
-  targets: auto(z.array(LoraTarget).min(1)),
+  rslora: auto(z.boolean(), 'true or false').describe('scale by alpha / sqrt(rank) instead'),
+  targets: auto(z.array(LoraTarget).min(1), 'a list of projections'),
   dropout: auto(z.number().min(0).lt(1)),
   max_length: auto(positive.min(8)).describe('longest sample in tokens'),
   warmup_ratio: auto(z.number().min(0).max(1)),
-  schedule: auto(z.enum(['cosine', 'linear', 'constant'])),
+  schedule: auto(z.enum(['cosine', 'linear', 'constant']), 'cosine, linear or constant'),
   weight_decay: auto(z.number().min(0)),
   max_grad_norm: auto(z.number().positive()),
   patience: auto(z.int().min(0)).describe('validations without a new best before the run stops; 0 never stops early'),
   eval_interval: auto(positive).describe('steps between validations'),
   save_interval: auto(positive).describe('steps between checkpoints'),
   max_steps: auto(positive),
-  gradient_checkpointing: auto(z.boolean()),
+  gradient_checkpointing: auto(z.boolean(), 'true or false'),
   beta: auto(z.number().positive()).describe('of preference training: how firmly it holds to the base'),
   seed: auto(
     z

@@ -16,7 +16,8 @@ function setup(context: TestContext) {
       text += piece
     }
     const terminal = { write, colour: false }
-    const deps = { home, now: () => 0, terminal, notes: terminal }
+    const none = () => Promise.reject(new Error('no hub is needed'))
+    const deps = { home, now: () => 0, terminal, notes: terminal, findHub: none, startHub: none }
     const code = await runDatasets(deps, { ...action, json }, new AbortController().signal)
     return { code, text }
   }

@@ -56,13 +56,14 @@ export class LspClient {
   }
 
   async initialize(
-    options: { settings?: unknown; folders?: string[] } = {},
+    options: { settings?: unknown; folders?: string[]; more?: { [name: string]: unknown } } = {},
   ): Promise<{ capabilities: { [name: string]: unknown } }> {
     const result = await this.request('initialize', {
       processId: null,
       rootUri: null,
       capabilities: { workspace: { configuration: options.settings !== undefined, workspaceFolders: true } },
       workspaceFolders: (options.folders ?? ['file:///work']).map(uri => ({ uri, name: 'work' })),
+      ...options.more,
     })
     if (options.settings !== undefined) {
       this.answers['workspace/configuration'] = ({ items }: { items: unknown[] }) => items.map(() => options.settings)

@@ -1,6 +1,16 @@
 /** A real VS Code for one test: its server on a free port with a profile of its own, and its workbench in a headless browser. */
 import { spawn } from 'node:child_process'
-import { closeSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  closeSync,
+  cpSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -15,12 +25,10 @@ export type Editor = {
   workspace: string
   /** Addresses beyond this machine that the page asked for. */
   outside: Set<string>
-  /** Goes to the workbench with the extension of this repository, or with those that were installed. */
+  /** Goes to the workbench. */
   open(): Promise<void>
-  /** Runs the suite of a bundled file in the extension host; the exit code. */
+  /** Runs the suite of a bundled file in the extension host; the exit code. Only with the extension as `suite`. */
   runSuite(file: string, timeoutMs: number): Promise<unknown>
-  /** Changes the user's settings as an edit of settings.json does. */
-  change(settings: { [name: string]: unknown }): void
   /** What the server of VS Code wrote. */
   log(): string
 }
@@ -31,8 +39,11 @@ export type EditorOptions = {
   files?: { [path: string]: string }
   settings?: { [name: string]: unknown }
   env?: { [name: string]: string }
-  /** Packaged extensions to install instead of this repository's own. */
-  vsix?: string[]
+  /**
+   * How the extension gets there. `folder`: this repository's, as if it had been installed; `vsix`: a package that VS Code installs;
+   * `suite`: this repository's, in a window that runs tests and shows no toasts.
+   */
+  extension: 'folder' | 'suite' | { vsix: string }
 }
 
 /** What would call out, pop up or move in a picture; and TypeScript's own errors for the quick fix. */
@@ -94,12 +105,8 @@ export async function startEditor(context: Closing, options: EditorOptions): Pro
     mkdirSync(dirname(path), { recursive: true })
     writeFileSync(path, text)
   }
-  const userSettings: { [name: string]: unknown } = { ...SETTINGS, ...options.settings }
-  const change = (settings: { [name: string]: unknown }): void => {
-    Object.assign(userSettings, settings)
-    write(join(folder, 'data', 'User', 'settings.json'), JSON.stringify(userSettings, null, 2))
-  }
-  change({})
+  const settings = JSON.stringify({ ...SETTINGS, ...options.settings }, null, 2)
+  write(join(folder, 'data', 'User', 'settings.json'), settings)
   mkdirSync(workspace)
   for (const [path, text] of Object.entries(options.files ?? {})) write(join(workspace, ...path.split('/')), text)
   // Without it code-server writes one into the user's own folder.
@@ -126,17 +133,19 @@ export async function startEditor(context: Closing, options: EditorOptions): Pro
     return child
   }
 
-  for (const file of options.vsix ?? []) {
-    const code = await new Promise(done => run(['--install-extension', file]).once('close', done))
-    if (code !== 0) throw new Error(`VS Code does not install ${file}:\n${log()}`)
+  const { extension } = options
+  if (extension === 'folder') layOut(join(folder, 'extensions', 'ai-backend-hub'))
+  else if (extension !== 'suite') {
+    const code = await new Promise(done => run(['--install-extension', extension.vsix]).once('close', done))
+    if (code !== 0) throw new Error(`VS Code does not install ${extension.vsix}:\n${log()}`)
   }
 
   const child = run([
     ...['--bind-addr', '127.0.0.1:0', '--auth', 'none'],
     ...['--disable-telemetry', '--disable-update-check', '--disable-workspace-trust'],
     '--disable-getting-started-override',
-    // Only so does a built VS Code take an extension from a folder.
-    ...['--vscode-option', 'enable-smoke-test-driver'],
+    // Only so does a built VS Code run a suite.
+    ...(extension === 'suite' ? ['--vscode-option', 'enable-smoke-test-driver'] : []),
   ])
   const gone = new Promise<void>(done => child.once('exit', () => done()))
   closing.after(async () => {
@@ -164,30 +173,42 @@ export async function startEditor(context: Closing, options: EditorOptions): Pro
   })
 
   const remote = (path: string): string => `vscode-remote://127.0.0.1:${port}${path}`
-  const address = (payload: [string, string][]): string => {
+  const address = (payload: [string, string][] = []): string => {
     const query = new URLSearchParams({ folder: workspace })
     if (payload.length > 0) query.set('payload', JSON.stringify(payload))
     return `http://127.0.0.1:${port}/?${query}`
   }
-  const development: [string, string][] = options.vsix === undefined ? [['extensionDevelopmentPath', remote(ROOT)]] : []
   return {
     page,
     workspace,
     outside,
-    change,
     log,
     async open() {
-      await page.goto(address(development))
+      await page.goto(address())
     },
     async runSuite(file, timeoutMs) {
       const exit = Promise.withResolvers<unknown>()
       // VS Code's build for browsers calls these two in a window that runs tests.
       await page.exposeFunction('codeAutomationExit', exit.resolve)
       await page.exposeFunction('codeAutomationLog', () => {})
-      await page.goto(address([...development, ['extensionTestsPath', remote(file)]]))
+      await page.goto(
+        address([
+          ['extensionDevelopmentPath', remote(ROOT)],
+          ['extensionTestsPath', remote(file)],
+        ]),
+      )
       return Promise.race([exit.promise, delay(timeoutMs, 'timeout', { ref: false })])
     },
   }
+}
+
+/** The extension of this repository among the installed ones: what VS Code reads is copied, what the hub runs on is linked. */
+function layOut(folder: string): void {
+  mkdirSync(folder, { recursive: true })
+  for (const name of ['package.json', 'package.nls.json', 'package.nls.vi.json', 'dist', 'l10n', 'media']) {
+    cpSync(join(ROOT, name), join(folder, name), { recursive: true, filter: path => !path.endsWith('.vsix') })
+  }
+  for (const name of ['server', 'node_modules']) symlinkSync(join(ROOT, name), join(folder, name))
 }
 
 /** This process's environment without what belongs to another editor or to npm. */

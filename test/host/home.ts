@@ -16,21 +16,27 @@ export type Home = {
   record(): HubRecord | undefined
   /** Waits until a hub answers that is not the one of this process id. */
   otherThan(pid: number, timeoutMs: number): Promise<HubRecord>
-  /** Asks the hub itself. */
-  get(path: string): Promise<unknown>
+  /** Asks the hub itself. @throws Error when it refuses */
+  ask(path: string, body?: unknown): Promise<unknown>
+  /** The last lines that the hub wrote. */
+  log(): string
 }
 
 /** The first answers from a script, also to editors, since the best model for code is the largest; the second is a model that can be trained. */
 export const SCRIPTED = 'scripted-coder'
 export const TINY_CHAT = 'tiny-chat'
 
-/** Both models on a free port with one thread; the hub of this home ends with the test. */
-export function makeHome(context: Closing): Home {
+/**
+ * A home for a hub on a free port with one thread, which ends with the test.
+ * @param realOnly without the scripted model and its worker
+ */
+export function makeHome(context: Closing, { realOnly = false } = {}): Home {
   const folder = mkdtempSync(join(tmpdir(), 'ai-hub-host-'))
   for (const [models, name] of [
     ['code_models', SCRIPTED],
     ['chat_models', TINY_CHAT],
   ] as const) {
+    if (realOnly && name === SCRIPTED) continue
     mkdirSync(join(folder, 'local_models', models), { recursive: true })
     makeModel(join(folder, 'local_models', models, `${name}.gguf`), RANDOM_CHAT)
   }
@@ -50,7 +56,10 @@ export function makeHome(context: Closing): Home {
   })
   return {
     folder,
-    env: { AI_HUB_HOME: folder, AI_HUB_WORKER: resolve(import.meta.dirname, 'scripted_worker.ts') },
+    env: {
+      AI_HUB_HOME: folder,
+      ...(!realOnly && { AI_HUB_WORKER: resolve(import.meta.dirname, 'scripted_worker.ts') }),
+    },
     record,
     async otherThan(pid, timeoutMs) {
       for (const last = Date.now() + timeoutMs; Date.now() < last; await delay(200)) {
@@ -66,10 +75,21 @@ export function makeHome(context: Closing): Home {
       }
       throw new Error(`no other hub than ${pid} came up`)
     },
-    async get(path) {
-      const response = await fetch(`${record()!.url}${path}`)
+    async ask(path, body) {
+      const init = { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) }
+      const response = await fetch(`${record()!.url}${path}`, body === undefined ? {} : init)
       if (!response.ok) throw new Error(`${path}: ${response.status} ${await response.text()}`)
       return response.json()
+    },
+    log() {
+      try {
+        return readFileSync(join(folder, 'logs', 'hub.log'), 'utf8')
+          .split('\n')
+          .slice(-40)
+          .join('\n')
+      } catch {
+        return 'the hub has written nothing'
+      }
     },
   }
 }

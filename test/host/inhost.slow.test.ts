@@ -23,6 +23,7 @@ test('the suite in the extension host', options, async context => {
   const reportFile = join(folder, 'report.json')
   const editor = await startEditor(closing, {
     host: host!,
+    extension: 'suite',
     env: { ...home.env, [REPORT]: reportFile },
     settings: { 'aiHub.chat.model': SCRIPTED },
   })

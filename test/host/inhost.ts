@@ -86,10 +86,11 @@ function cases(report: Report): Case[] {
     )
     const fix = actions.find(({ kind }) => kind?.value === 'quickfix.aiHub.fix')
     assert.ok(fix, `a fix among ${actions.map(({ title }) => title).join(', ')}`)
-    if (fix.edit !== undefined) assert.ok(await vscode.workspace.applyEdit(fix.edit))
-    if (fix.command !== undefined) {
-      await vscode.commands.executeCommand(fix.command.command, ...(fix.command.arguments ?? []))
-    }
+    assert.ok(fix.edit, 'its edits come when it is resolved')
+    // Copied without the wish to be confirmed, which would open a preview.
+    const edit = new vscode.WorkspaceEdit()
+    for (const [uri, edits] of fix.edit.entries()) edit.set(uri, edits)
+    assert.ok(await vscode.workspace.applyEdit(edit))
     await until('the text without the error', async () => document.getText() === FIXED)
     await until('no error', async () => errors(document).length === 0)
   })

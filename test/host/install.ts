@@ -120,7 +120,8 @@ function npm(args: string[], cwd: string): Promise<void> {
   return command('npm', args, { cwd, env })
 }
 
-function findChromium(): string | undefined {
+/** What is there already; nothing is installed. */
+export function findChromium(): string | undefined {
   const named = process.env.CHROMIUM
   const paths = (process.env.PATH ?? '').split(delimiter).filter(folder => folder !== '')
   return [

@@ -11,6 +11,7 @@ export function workbench(page: Page) {
   const input = page.locator('.quick-input-widget input.input')
   const row = (text: string | RegExp): Locator =>
     page.locator('.quick-input-list .monaco-list-row').filter({ hasText: text }).first()
+  const preview = page.locator('.bulk-edit-panel')
   const wb = {
     status: (text: string): Locator =>
       page.locator('.statusbar-item[id*="aiHub.status"]').filter({ hasText: text }).first(),
@@ -57,17 +58,26 @@ export function workbench(page: Page) {
     async type(text: string): Promise<void> {
       await page.keyboard.type(text, { delay: 30 })
     },
-    /** Waits until a line of the editor reads so, ghost text included; spaces count as one, since the editor draws them its own way. */
-    async line(text: string): Promise<void> {
+    /** A line of the editor that reads so, ghost text included; spaces count as one, since the editor draws them its own way. */
+    line(text: string): Locator {
       const pattern = text
         .trim()
         .replace(/[.*+?^${}()|[\]\\]/g, '\\$&')
         .replace(/\s+/g, '\\s+')
-      await page
+      return page
         .locator(`${EDITOR} .view-line`)
         .filter({ hasText: new RegExp(`^\\s*${pattern}\\s*$`) })
         .first()
-        .waitFor()
+    },
+    preview,
+    /** Takes all edits of the preview, which shows them unticked. */
+    async applyPreview(): Promise<void> {
+      await preview
+        .locator('.monaco-list-row .monaco-checkbox, .monaco-list-row input[type="checkbox"]')
+        .first()
+        .click()
+      await preview.locator('.monaco-button', { hasText: 'Apply' }).click()
+      await preview.locator('.monaco-list-row').first().waitFor({ state: 'hidden' })
     },
     toastButton: (text: string | RegExp, button: string): Locator =>
       wb.toast(text).locator('.monaco-button', { hasText: button }),

@@ -63,6 +63,10 @@ test('an adapter is a model for the openai client, with its parent', async t => 
   const embedding = await call(hub, 'POST', '/v1/embeddings', { model: 'base:style', input: 'x' })
   assert.equal(embedding.status, 400)
   assert.equal(embedding.json.error?.param, 'model')
+  assert.deepEqual(await client.models.delete('base:style'), { id: 'base:style', object: 'model', deleted: true })
+  assert.deepEqual(await list(hub), [])
+  await assert.rejects(client.models.delete('base'), /is a base model/)
+  assert.ok(existsSync(join(hub.folder, 'base.gguf')))
 })
 
 test('every endpoint that writes text takes an adapter, and its strength', async t => {

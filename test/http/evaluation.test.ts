@@ -21,8 +21,8 @@ migrate(db, readMigrations(MIGRATIONS), () => 0)
 const models = fakeModels()
 const now = () => 1_700_000_000_000
 const evaluations = createEvaluations({ db, home, models, now, log: silentLog })
-const isModel = (id: string) => models.list().some(({ file }) => file.id === id)
-const abTests = createAbTests({ db, isModel, now, log: silentLog })
+const modelId = (name: string) => models.list().find(({ file }) => file.id === name)?.file.id
+const abTests = createAbTests({ db, modelId, now, log: silentLog })
 const hub = await testHub({ after }, { models, routes: () => evaluationRoutes({ evaluations, abTests }) })
 after(async () => {
   await evaluations.close()

@@ -90,7 +90,7 @@ test('a missing model is told once, and the editor never gets an error', async c
     const { result } = client.complete(URI, 0, 10)
     assert.deepEqual(await settled(time, result), [])
   }
-  const shown = client.received.filter(({ method }) => method === 'window/showMessageRequest')
+  const shown = client.received.filter(({ method }) => method === 'window/showMessage')
   assert.equal(shown.length, 1)
   assert.match(JSON.stringify(shown[0]), /no model 'gone'/)
 })

@@ -148,6 +148,43 @@ test('replacing keeps versions, rolling back swaps them, and each keeps its own 
   assert.equal(now().card.job, 'j5')
 })
 
+test('the report of an evaluation goes where its adapter goes', t => {
+  const folder = home(t)
+  const publish = (seed: number) =>
+    publishAdapter(folder, { base: 'base', name: 'style', file: file(folder, seed), card: {}, replace: true })
+  const reports = () => {
+    const at = join(folder, 'trained_models', 'base')
+    const names = readdirSync(at).filter(name => name.endsWith('.evaluation.json'))
+    return names.sort().map(name => `${name.slice(0, -'.evaluation.json'.length)}: ${readFileSync(join(at, name))}`)
+  }
+  const judge = (text: string) => writeFileSync(join(folder, 'trained_models', 'base', 'style.evaluation.json'), text)
+  publish(1)
+  judge('one')
+  publish(2)
+  assert.deepEqual(reports(), ['style@1: one'])
+  judge('two')
+  rollBackAdapter(folder, 'base', 'style', 1)
+  assert.deepEqual(reports(), ['style: one', 'style@2: two'])
+  renameAdapter(folder, 'base', 'style', 'tone')
+  assert.deepEqual(reports(), ['tone: one', 'tone@2: two'])
+  removeAdapter(folder, 'base', 'tone', 2)
+  assert.deepEqual(reports(), ['tone: one'])
+  removeAdapter(folder, 'base', 'tone')
+  assert.deepEqual(reports(), [])
+})
+
+test('a name that differs in its letters only is another adapter where files are', t => {
+  const folder = home(t)
+  publishAdapter(folder, { base: 'base', name: 'Style', file: file(folder, 1), card: {} })
+  const noCase = existsSync(join(folder, 'trained_models', 'base', 'STYLE.gguf'))
+  if (!noCase) {
+    publishAdapter(folder, { base: 'base', name: 'style', file: file(folder, 2), card: {} })
+    assert.throws(() => renameAdapter(folder, 'base', 'Style', 'style'), { code: 'conflict' })
+    removeAdapter(folder, 'base', 'style')
+  }
+  assert.equal(renameAdapter(folder, 'base', 'Style', 'style').id, 'base:style')
+})
+
 async function listing(t: TestContext, folder: string, lines: string[] = []): Promise<Adapters> {
   const log = createLog({ scope: 'x', level: 'warn', sinks: [line => lines.push(line)] })
   const adapters = createAdapters({ home: folder, log, settleMs: 1 })

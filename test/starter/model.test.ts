@@ -121,8 +121,8 @@ describe('in the hub', () => {
   test('the gap in a line is filled', async () => {
     const answer = (await post('/infill', {
       model: 'starter',
-      input_prefix:
-        "import { readFileSync } from 'node:fs'\n\nexport function read(path: string): string {\n  return read",
+      input_prefix: "import { readFileSync } from 'node:fs'\n\nexport function read(path: string): string {\n",
+      prompt: '  return read',
       input_suffix: '\n}\n',
       n_predict: 40,
       temperature: 0,

@@ -74,21 +74,26 @@ test('documents in pieces: the same pass the same pieces, plain ones hold the wh
   assert.equal(plain.at(-1)?.tokens.at(-1), tokenizer.special(END))
 })
 
-test('lines to be filled in: the parts are neighbours in the text, and the missing one counts most', () => {
-  const document = { source: 's', path: 'p', kind: 'code', text: TEXT.repeat(20) } as const
-  const sequences = infillSequences(tokenizer, [document], { seed: 1, pass: 0, tokens: 20_000 })
+test('lines to be filled in: the parts are neighbours in the text, and what is to be written counts most', () => {
+  const document = { source: 's', path: 'p@1/src/file.ts', kind: 'code', text: TEXT.repeat(20) } as const
+  const options = { seed: 1, pass: 0, tokens: 20_000 }
+  const sequences = infillSequences(tokenizer, [document], options)
   assert.ok(sequences.length > 40, String(sequences.length))
+  const names = new Set<string>()
   for (const { tokens, weights } of sequences) {
-    const [suffix, middle] = [FIM_SUFFIX, FIM_MIDDLE].map(token =>
-      tokens.indexOf(tokenizer.special(token as typeof END)),
-    )
+    const place = (token: typeof END): number => tokens.indexOf(tokenizer.special(token))
+    const [prefix, suffix, middle] = [FIM_PREFIX, FIM_SUFFIX, FIM_MIDDLE].map(token => place(token as typeof END))
     const text = (from: number, to: number): string => tokenizer.decode(tokens.slice(from, to))
-    const whole = text(1, suffix!) + text(middle! + 1, tokens.length - 1) + text(suffix! + 1, middle!)
-    assert.ok(document.text.includes(whole))
-    assert.doesNotMatch(text(middle! + 1, tokens.length), /\n/)
-    assert.ok(weights.every((weight, at) => (at > middle! ? weight === 3 : weight < 0.5)))
+    names.add(text(0, prefix!))
+    const before = text(prefix! + 1, suffix!)
+    assert.ok(before === '' || before.endsWith('\n'))
+    assert.ok(document.text.includes(before + text(middle! + 1, tokens.length - 1) + text(suffix! + 1, middle!)))
+    const written = weights.indexOf(3)
+    assert.ok(written > middle! && weights.every((weight, at) => (at >= written ? weight === 3 : weight < 0.5)))
+    assert.doesNotMatch(text(middle! + 1, written), /\n/)
   }
-  assert.deepEqual(infillSequences(tokenizer, [document], { seed: 1, pass: 0, tokens: 20_000 }), sequences)
+  assert.deepEqual([...names].sort(), ['', '\n\n--- src/file.ts ---\n\n'])
+  assert.deepEqual(infillSequences(tokenizer, [document], options), sequences)
 })
 
 test('of a chat the answers and their ends are learned, and nothing else', () => {

@@ -18,7 +18,12 @@ function database(context: { after(close: () => void): void }): Database {
 const MODELS = new Set(['old', 'new', 'old:trained'])
 let clock = 0
 const open = (db: Database): AbTests =>
-  createAbTests({ db, isModel: id => MODELS.has(id), now: () => (clock += 1000), log: silentLog })
+  createAbTests({
+    db,
+    modelId: name => [...MODELS].find(id => id === name || `chat_models/${id}` === name),
+    now: () => (clock += 1000),
+    log: silentLog,
+  })
 const request = (more: object = {}) =>
   AbTestRequest.parse({ name: 'team', base: { model: 'old' }, candidate: { model: 'old:trained' }, ...more })
 
@@ -61,6 +66,12 @@ test('names that are taken, models that are not there and senseless tests are re
   assert.throws(() => tests.create(request({ name: 'x', base: { model: 'gone' } })), {
     code: 'model_not_found',
     param: 'base.model',
+  })
+  const longer = { base: { model: 'chat_models/old' }, candidate: { model: 'chat_models/new' } }
+  assert.equal(tests.create(request({ name: 'y', ...longer })).candidate.model, 'new')
+  assert.throws(() => tests.create(request({ name: 'z', base: longer.base, candidate: { model: 'old' } })), {
+    code: 'invalid_request',
+    param: 'candidate.model',
   })
   assert.throws(() => tests.get('nothing'), { code: 'not_found' })
   assert.equal(AbTestRequest.safeParse(request({ candidate: { model: 'new' } })).success, true)

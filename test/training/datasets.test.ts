@@ -17,7 +17,7 @@ import {
   readReport,
   versionsOf,
 } from '../../server/training/datasets.ts'
-import { compareVersions, readNewSamples } from '../../server/training/datasets_compare.ts'
+import { compareVersions } from '../../server/training/datasets_compare.ts'
 import { PARTS } from '../../server/wire/dataset.ts'
 import type { Sample } from '../../server/wire/sample.ts'
 
@@ -183,10 +183,6 @@ test('a growing dataset keeps every sample in its part, and tells what is new', 
   assert.equal(sum(comparison.added), 100)
   assert.equal(comparison.removed, 0)
   assert.equal((await compareVersions(home, 'grow', 2, 1)).removed, 100)
-  const fresh = await Array.fromAsync(readNewSamples(home, second, 'train', 1))
-  assert.equal(fresh.length, comparison.added.train)
-  const old = new Set(await prompts(first, 'train'))
-  assert.ok(fresh.every((sample: Sample) => sample.kind === 'completion' && !old.has(sample.prompt)))
 })
 
 test('folders of code, samples at hand and text are sources as well', async context => {

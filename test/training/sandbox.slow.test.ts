@@ -1,11 +1,14 @@
 /** The sandbox: what passes, what fails and why, and what code under test cannot reach. */
 import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { codeOf, extractCode, findPython, runTests, type SandboxLimits } from '../../server/training/sandbox.ts'
+import { nodeGuardUrl } from '../../server/training/sandbox_guard.ts'
 
 const { signal } = new AbortController()
 const python = (await findPython()) === undefined ? { skip: 'needs Python 3.10 or newer' } : {}
@@ -82,6 +85,10 @@ test('JavaScript cannot reach files, network, processes, threads or signals', as
     `require('net').connect(${port}, '127.0.0.1')`,
     `const net = await import('net'); net.connect(${port}, '127.0.0.1')`,
     `module.constructor._load('net').connect(${port}, '127.0.0.1')`,
+    `module.constructor.registerHooks({ resolve: url => ({ url, format: 'builtin', shortCircuit: true }) })
+     require('node:net').connect(${port}, '127.0.0.1')`,
+    `new process.stdin.constructor().connect(${port}, '127.0.0.1')`,
+    `new process.stdout._handle.constructor(0).connect({}, '/tmp/socket')`,
     `process.getBuiltinModule('net').connect(${port}, '127.0.0.1')`,
     `await fetch('http://127.0.0.1:${port}')`,
     `new WebSocket('ws://127.0.0.1:${port}')`,
@@ -144,6 +151,15 @@ test('Python runs its tests behind the answer, and no main block', python, async
 
 test('endless code ends by its time', async () => {
   assert.equal((await js('for (;;) {}', '', { ...LIMITS, timeoutMs: 300 })).outcome, 'timeout')
+})
+
+test('a child that nobody stops ends itself', async () => {
+  const guard = nodeGuardUrl(300)
+  const args = ['--permission', '--allow-worker', '--no-warnings', '--import', guard, '-']
+  const child = spawn(process.execPath, args, { stdio: ['pipe', 'ignore', 'ignore'] })
+  child.stdin.end('for (;;) {}')
+  const [, endedBy] = await once(child, 'exit')
+  if (process.platform !== 'win32') assert.equal(endedBy, 'SIGKILL')
 })
 
 test('endless output and endless memory end', async () => {

@@ -92,14 +92,16 @@ async function completeThroughHub(
   })
   try {
     await hub.ready
-    const ask = async (prefix: string, suffix: string): Promise<string> => {
+    // As editors do: whole lines before the cursor, and the cursor's line, as far as it is written, as the prompt.
+    const ask = async ({ before, start, after }: Place, seesAfter: boolean): Promise<string> => {
       const response = await fetch(`${hub.url}/infill`, {
         method: 'POST',
         headers: { 'content-type': 'application/json' },
         body: JSON.stringify({
           model: 'starter',
-          input_prefix: prefix.slice(-1500),
-          input_suffix: suffix.slice(0, 500),
+          input_prefix: before.slice(-1500, before.length - start.length),
+          input_suffix: seesAfter ? after.slice(0, 500) : '',
+          prompt: start,
           n_predict: 64,
           temperature: 0,
           stop: ['\n'],
@@ -110,9 +112,9 @@ async function completeThroughHub(
     }
     const middle: string[] = []
     const prefixOnly: string[] = []
-    for (const { before, after } of places) {
-      middle.push(await ask(before, after))
-      prefixOnly.push(await ask(before, ''))
+    for (const place of places) {
+      middle.push(await ask(place, true))
+      prefixOnly.push(await ask(place, false))
     }
     return { middle, prefixOnly }
   } finally {

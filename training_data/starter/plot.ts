@@ -1,4 +1,4 @@
-/** The loss of both stages as an SVG of plain shapes, for the model's card. */
+/** The loss of the stages as an SVG of plain shapes, for the model's card. */
 
 export type Curve = {
   name: string
@@ -38,7 +38,8 @@ export function plotLoss(curves: readonly Curve[]): string {
       line.map(([step, loss]) => `${round(x(step))},${round(y(loss))}`).join(' ')
     parts.push(`<polyline fill="none" stroke="#4878a8" stroke-width="1" points="${points(smooth(training))}"/>`)
     parts.push(`<polyline fill="none" stroke="#c44e52" stroke-width="2" points="${points(validation)}"/>`)
-    parts.push(`<text x="${round(left)}" y="${HEIGHT - 14}">${name}: ${steps[index]} steps</text>`)
+    // Neighbours stand on two lines, since the later stages are short.
+    parts.push(`<text x="${round(left)}" y="${HEIGHT - 22 + 14 * (index % 2)}">${name}: ${steps[index]} steps</text>`)
     left += width + GAP
   }
   parts.push(

@@ -49,10 +49,11 @@ export const STAGE1: Omit<TrainerJobInput, 'base' | 'tokens' | 'output'> = {
   buckets: [ROW],
   rowsPerStep: 4,
   epochs: 1,
-  maxSteps: 3000,
+  maxSteps: 2036,
   rate: 3e-3,
-  warmupShare: 0.03,
-  finalShare: 0.03,
+  warmupShare: 0.04,
+  // The second stage goes on from here and takes the rate down.
+  finalShare: 0.27,
   optimizer: OPTIMIZER,
   validateEverySteps: 250,
   checkpointEverySteps: 100,
@@ -61,19 +62,45 @@ export const STAGE1: Omit<TrainerJobInput, 'base' | 'tokens' | 'output'> = {
   lowPriority: false,
 }
 
-/** The chat form, with longer rows, so that the model's whole context is known to it. */
+/** The forms in which it is asked, infill and chat, with longer rows, so that the model's whole context is known to it. */
 export const STAGE2: Omit<TrainerJobInput, 'base' | 'tokens' | 'output'> = {
   ...STAGE1,
   mode: { type: 'full' },
   rowTokens: 2 * ROW,
   buckets: [2 * ROW],
   rowsPerStep: 2,
-  maxSteps: 1150,
+  maxSteps: 1080,
   rate: 1e-3,
   warmupShare: 0.03,
+  finalShare: 0.03,
   validateEverySteps: 100,
 }
-export const CHAT_PASSES = 4
-/** Tokens of the second stage beside the chat: documents, so that they are not forgotten, and lines to be filled in. */
-export const DOCUMENT_TOKENS = 850_000
-export const INFILL_TOKENS = 1_050_000
+
+/** The same with more chat and less of the rest, until the rate is down. */
+export const STAGE3: Omit<TrainerJobInput, 'base' | 'tokens' | 'output'> = {
+  ...STAGE2,
+  maxSteps: 500,
+  rate: 8e-4,
+  warmupShare: 0.02,
+  finalShare: 0.02,
+  validateEverySteps: 50,
+}
+
+export type Mix = {
+  /** Which pass over the documents and over the chat this is: each is cut and ordered in its own way. */
+  pass: number
+  chatPasses: number
+  /** How often in a pass, where it is not once, exchanges of a topic come. */
+  times: { [topic: string]: number }
+  /** Tokens of documents, so that they are not forgotten, and of lines to be filled in. */
+  documentTokens: number
+  infillTokens: number
+}
+export const MIX2: Mix = { pass: PASSES, chatPasses: 4, times: {}, documentTokens: 850_000, infillTokens: 1_050_000 }
+export const MIX3: Mix = {
+  pass: PASSES + 1,
+  chatPasses: 3,
+  times: { greetings: 3, product: 2 },
+  documentTokens: 260_000,
+  infillTokens: 250_000,
+}

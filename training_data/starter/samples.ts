@@ -47,15 +47,16 @@ export function documentSequences(
   return sequences
 }
 
-/** Of an infill sequence the middle counts most: else it would be lost among so much more text around it. */
-const MIDDLE_WEIGHT = 3
+/** Of an infill sequence what is to be written counts most: else it would be lost among so much more text around it. */
+const WRITTEN_WEIGHT = 3
 const AROUND_WEIGHT = 0.3
 /** Most are short: what is to be learned is where to look, and that takes many examples, not long ones. */
 const SHORT_SHARE = 0.75
-const MEAN_TOKENS = 110
+const MEAN_TOKENS = 120
 
 /**
- * Short pieces around places in the code, each to be filled: what an editor asks for, again and again.
+ * Places in the code where an editor asks, as the hub puts them: whole lines before the cursor as prefix, what follows as suffix, and the
+ * cursor's line, as far as it is written, behind the middle token; half of them under the file's name.
  * @param tokens about so many in all, taken evenly from the documents
  */
 export function infillSequences(
@@ -68,37 +69,60 @@ export function infillSequences(
   const every = Math.ceil((characters * MEAN_TOKENS) / options.tokens)
   const sequences: Sequence[] = []
   let until = 0
-  for (const [index, { text }] of code.entries()) {
+  for (const [index, { text, path }] of code.entries()) {
     const random = randomAt(options.seed, 500 + options.pass, index)
     for (; until < text.length; until += every) {
       const cursor = onBoundary(text, Math.min(text.length - 1, until + Math.floor(random() * every)))
-      const most = random() < SHORT_SHARE ? 200 : 1000
-      const from = onBoundary(text, Math.max(0, cursor - 60 - Math.floor(random() * most)))
-      const split = cutLine(text, from, cursor, Math.floor(random() * most * 0.5), random)
+      const split = cutLine(text, cursor, random() < SHORT_SHARE ? 200 : 1000, random)
       if (split === undefined) continue
-      const ids = fimTokens(tokenizer, split)
-      if (ids.length > ROW) continue
-      const middle = ids.indexOf(tokenizer.special(FIM_MIDDLE))
-      const weights = Float32Array.from(ids, (_, at) => (at > middle ? MIDDLE_WEIGHT : AROUND_WEIGHT))
-      sequences.push({ tokens: Int32Array.from(ids), weights })
+      const name = random() < 0.5 ? tokenizer.encode(`\n\n--- ${path.replace(/^(@[^/]*\/)?[^/]*\//, '')} ---\n\n`) : []
+      const around = [...name, ...fimTokens(tokenizer, { ...split, middle: split.begun }).slice(0, -1)]
+      const written = [...tokenizer.encode(split.middle), tokenizer.special(END)]
+      if (around.length + written.length > ROW) continue
+      const weights = new Float32Array(around.length + written.length).fill(AROUND_WEIGHT)
+      sequences.push({
+        tokens: Int32Array.from([...around, ...written]),
+        weights: weights.fill(WRITTEN_WEIGHT, around.length),
+      })
     }
     until -= text.length
   }
   return sequences
 }
 
-/** Mostly from the cursor to the end of its line, else to the end of a word or bracket; undefined on an empty line. */
-function cutLine(text: string, from: number, cursor: number, after: number, random: () => number): Split | undefined {
+/**
+ * What is written at a cursor: mostly the rest of its line, sometimes some lines more, or all but the brackets that an editor has closed
+ * by itself. Undefined on an empty line.
+ * @param reach most characters around that are seen, beside a few
+ */
+export function cutLine(
+  text: string,
+  cursor: number,
+  reach: number,
+  random: () => number,
+): (Split & { begun: string }) | undefined {
+  const start = text.lastIndexOf('\n', cursor - 1) + 1
   const newline = text.indexOf('\n', cursor)
   const lineEnd = newline < 0 ? text.length : newline
-  const start = text.lastIndexOf('\n', cursor - 1) + 1
   if (text.slice(start, lineEnd).trim() === '') return undefined
-  const rest = /^\W*\w+\W?/.exec(text.slice(cursor, lineEnd))?.[0].length ?? 0
-  const to = random() < 0.2 ? cursor + rest : lineEnd
+  let to = lineEnd
+  const kind = random()
+  if (kind < 0.2) {
+    for (let more = 1 + Math.floor(random() * 4); more > 0 && to < text.length; more--) {
+      const next = text.indexOf('\n', to + 1)
+      to = next < 0 ? text.length : next
+    }
+  } else if (kind < 0.35) {
+    to -= /[)\]}>'"`;,]*$/.exec(text.slice(cursor, lineEnd))![0].length
+  }
+  const from = Math.max(0, start - 60 - Math.floor(random() * reach))
+  // What is cut off far away begins with a whole line, as the hub has it.
+  const first = from === 0 ? 0 : Math.min(start, text.indexOf('\n', from) + 1)
   return {
-    prefix: text.slice(from, cursor),
+    prefix: text.slice(first, start),
+    begun: text.slice(start, cursor),
     middle: text.slice(cursor, to),
-    suffix: text.slice(to, onBoundary(text, to + after)),
+    suffix: text.slice(to, onBoundary(text, to + 20 + Math.floor(random() * reach * 0.5))),
   }
 }
 

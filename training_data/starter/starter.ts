@@ -16,24 +16,25 @@ import { type Corpus, type Document, gatherCorpus } from './corpus.ts'
 import { parametersOf, readVocabulary, writeQuantised, writeSkeleton } from './gguf.ts'
 import { prepareDemo } from './lora_demo.ts'
 import { lossOn } from './loss.ts'
-import { plotLoss } from './plot.ts'
+import { type Curve, plotLoss } from './plot.ts'
 import {
   ABOUT,
-  CHAT_PASSES,
-  DOCUMENT_TOKENS,
-  INFILL_TOKENS,
   LARGE_SHAPE,
+  MIX2,
+  MIX3,
+  type Mix,
   PASSES,
   SEED,
   SHAPE,
   STAGE1,
   STAGE2,
+  STAGE3,
   VIETNAMESE_TIMES,
   VIETNAMESE_WEIGHT,
   VOCABULARY,
 } from './recipe.ts'
 import { readCurve, runTrainer } from './run_trainer.ts'
-import { documentSequences, infillSequences } from './samples.ts'
+import { documentSequences, infillSequences, ROW } from './samples.ts'
 import { Tokenizer, trainTokenizer, type Vocabulary } from './tokenizer.ts'
 import { vietnameseDocuments } from './vietnamese.ts'
 
@@ -76,8 +77,8 @@ async function make(): Promise<void> {
   const often = corpus.training.flatMap(document =>
     document.kind === 'vietnamese' ? Array.from({ length: VIETNAMESE_TIMES }, () => document) : [document],
   )
-  const documents = (pass: number, row?: number): Sequence[] =>
-    documentSequences(tokenizer, often, { seed: SEED, pass, ...(row !== undefined && { row }) })
+  const documents = (pass: number, more: { row?: number; fimShare?: number } = {}): Sequence[] =>
+    documentSequences(tokenizer, often, { seed: SEED, pass, ...more })
   tokens('validation', tokenizer, () =>
     // Every so many: enough to see the trend, few enough not to cost the run its time.
     documentSequences(tokenizer, corpus.heldOut, { seed: SEED, pass: 0, fimShare: 0 }).filter(
@@ -85,33 +86,39 @@ async function make(): Promise<void> {
     ),
   )
   tokens('stage1', tokenizer, () => Array.from({ length: PASSES }, (_, pass) => documents(pass)).flat())
-  await train('stage1', { ...STAGE1, base: at('skeleton.gguf') })
-  tokens('stage2', tokenizer, () => {
-    const exchanges = allExchanges(root, SEED)
-    const chat = Array.from({ length: CHAT_PASSES }, (_, pass) =>
-      chatSequences(tokenizer, exchanges, { seed: SEED, pass }),
-    ).flat()
-    const pieces = shuffled(documents(PASSES, STAGE2.rowTokens))
+  await train('stage1', { ...STAGE1, base: at('skeleton.gguf') }, true)
+  const mixed = ({ pass, chatPasses, times, documentTokens, infillTokens }: Mix): Sequence[] => {
+    const exchanges = allExchanges(root, SEED).flatMap(each =>
+      Array.from({ length: times[each.topic] ?? 1 }, () => each),
+    )
+    const chat = Array.from({ length: chatPasses }, (_, index) =>
+      chatSequences(tokenizer, exchanges, { seed: SEED, pass: (pass - PASSES) * 10 + index }),
+    )
+    const pieces = shuffled(documents(pass, { row: 2 * ROW, fimShare: 0 }))
     const taken: Sequence[] = []
-    for (let sum = 0, next = 0; sum < DOCUMENT_TOKENS && next < pieces.length; sum += pieces[next++]!.tokens.length)
+    for (let sum = 0, next = 0; sum < documentTokens && next < pieces.length; sum += pieces[next++]!.tokens.length)
       taken.push(pieces[next]!)
-    const infill = infillSequences(tokenizer, often, { seed: SEED, pass: PASSES, tokens: INFILL_TOKENS })
-    return [...chat, ...taken, ...infill]
-  })
+    const infill = infillSequences(tokenizer, often, { seed: SEED, pass, tokens: infillTokens })
+    return [...chat.flat(), ...taken, ...infill]
+  }
+  tokens('stage2', tokenizer, () => mixed(MIX2))
   await train('stage2', { ...STAGE2, base: at('stage1.gguf') })
+  tokens('stage3', tokenizer, () => mixed(MIX3))
+  await train('stage3', { ...STAGE3, base: at('stage2.gguf') })
 
   mkdirSync(dirname(model), { recursive: true })
-  const bytes = writeQuantised(at('stage2.gguf'), model, shape, vocabulary, ABOUT)
+  const bytes = writeQuantised(at('stage3.gguf'), model, shape, vocabulary, ABOUT)
   const curves = [
-    readCurve('stage 1, code and text', at('stage1.jsonl')),
-    readCurve('stage 2, chat', at('stage2.jsonl')),
+    await curveOf('stage1', 'stage 1, code and text'),
+    await curveOf('stage2', 'stage 2, infill and chat'),
+    await curveOf('stage3', 'stage 3, more chat'),
   ]
   writeFileSync(join(import.meta.dirname, 'loss.svg'), plotLoss(curves))
   const { size } = tokenizer
   const card = makeCard({
     corpus,
     curves,
-    tokensPerStep: [STAGE1, STAGE2].map(({ rowTokens, rowsPerStep }) => rowTokens! * rowsPerStep!),
+    tokensPerStep: [STAGE1, STAGE2, STAGE3].map(({ rowTokens, rowsPerStep }) => rowTokens! * rowsPerStep!),
     parameters: parametersOf(shape, size),
     shape,
     vocabulary: size,
@@ -192,10 +199,23 @@ function tokens(name: string, tokenizer: Tokenizer, compute: () => Sequence[]): 
   note(`${name}: ${sequences.length} sequences, ${length(sequences)} tokens`)
 }
 
-async function train(name: string, job: Omit<TrainerJobInput, 'tokens' | 'output'>): Promise<void> {
+/**
+ * @param validated whether the trainer looks at the held-out text on its way, and so gives back what was best there; of what is asked in
+ * the later stages that text says little
+ */
+async function train(name: string, job: Omit<TrainerJobInput, 'tokens' | 'output'>, validated = false): Promise<void> {
   if (existsSync(at(`${name}.gguf`))) return
-  const files = { tokens: at(`${name}.tokens`), validation: at('validation.tokens'), output: at(`${name}.gguf`) }
+  const validation = validated ? { validation: at('validation.tokens') } : {}
+  const files = { tokens: at(`${name}.tokens`), ...validation, output: at(`${name}.gguf`) }
   await runTrainer({ ...job, ...machine, ...files }, at(`${name}.jsonl`), note)
+}
+
+/** What the trainer said, with the loss on the held-out text at the end where it did not look there itself. */
+async function curveOf(name: string, title: string): Promise<Curve> {
+  const curve = readCurve(title, at(`${name}.jsonl`))
+  const last = curve.training.at(-1)?.[0] ?? 0
+  const loss = await lossOn(at(`${name}.gguf`), at('validation.tokens'))
+  return { ...curve, validation: [...curve.validation.filter(([step]) => step < last), [last, loss]] }
 }
 
 function* weighted(documents: Document[]): Generator<{ text: string; weight: number }> {

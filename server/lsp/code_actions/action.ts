@@ -11,6 +11,7 @@ import type {
 import type { TextDocument } from 'vscode-languageserver-textdocument'
 import type { AskModel } from '../../assistant/ask.ts'
 import type { Code, Edit } from '../../assistant/code.ts'
+import { minimal } from '../../assistant/minimal.ts'
 import { HubError } from '../../lib/error.ts'
 import type { Client, Session } from '../session.ts'
 import type { Locale } from '../texts.ts'
@@ -25,7 +26,7 @@ export type Place = {
   locale: Locale
   client: Client
   /** Paths of the open documents of the workspace. */
-  open: string[]
+  open(): string[]
 }
 
 export type Offer = {
@@ -86,21 +87,23 @@ export function placeOf(session: Session, document: TextDocument, range: Range, 
     diagnostics,
     locale: session.client.locale,
     client: session.client,
-    open: session.documents.all().map(each => session.pathOf(each.uri)),
+    open: () => session.documents.all().map(each => session.pathOf(each.uri)),
   }
 }
 
-/** Edits of one document, from offsets to ranges. */
+/** Edits of one document, from offsets to ranges; of each what really changes. */
 export function inDocument(document: TextDocument, edits: readonly Edit[]): Result {
   return {
     edits: [
       {
         uri: document.uri,
         version: document.version,
-        edits: edits.map(({ start, end, text }) => ({
-          range: { start: document.positionAt(start), end: document.positionAt(end) },
-          newText: text,
-        })),
+        edits: edits
+          .flatMap(edit => minimal(document.getText(), edit))
+          .map(({ start, end, text }) => ({
+            range: { start: document.positionAt(start), end: document.positionAt(end) },
+            newText: text,
+          })),
       },
     ],
   }

@@ -12,7 +12,7 @@ export const testsAction: Action = {
   kind: 'refactor.aiHub.tests',
   offers({ document, code, locale, open }) {
     if (!document.uri.startsWith('file:')) return []
-    const path = testPathOf(code.path, open)
+    const path = testPathOf(code.path, open())
     return path === undefined ? [] : [{ title: say(locale, 'tests', posix.basename(path)) }]
   },
   async resolve({ document, code }, _, { ask, files, read, uriOf }, signal) {

@@ -1,0 +1,38 @@
+/** What a page in a VS Code panel and the extension say to each other: requests to the hub, its events, and what only the editor can do. */
+import * as z from 'zod'
+
+const Method = z.enum(['GET', 'POST', 'PUT', 'PATCH', 'DELETE'])
+
+/** From the page. `id` numbers a request; its answers carry the same. */
+export const FromPanel = z.discriminatedUnion('type', [
+  z.object({
+    type: z.literal('request'),
+    id: z.int(),
+    method: Method,
+    path: z.string(),
+    body: z.unknown().optional(),
+    /** True = the answer comes as `data` messages, one for each server-sent event, and ends with `done`. */
+    stream: z.boolean(),
+  }),
+  z.object({ type: z.literal('cancel'), id: z.int() }),
+  /** The page wants the hub's events from now on. */
+  z.object({ type: z.literal('listen') }),
+  z.object({ type: z.literal('insert'), text: z.string() }),
+  z.object({ type: z.literal('apply'), text: z.string(), language: z.string() }),
+  z.object({ type: z.literal('copy'), text: z.string() }),
+  z.object({ type: z.literal('save'), filename: z.string(), content: z.string() }),
+])
+export type FromPanel = z.infer<typeof FromPanel>
+
+/** To the page. */
+export const ToPanel = z.discriminatedUnion('type', [
+  z.object({ type: z.literal('answer'), id: z.int(), status: z.int(), body: z.unknown() }),
+  /** The text behind `data: ` of one event. */
+  z.object({ type: z.literal('data'), id: z.int(), data: z.string() }),
+  z.object({ type: z.literal('done'), id: z.int() }),
+  /** The hub cannot be reached, or went away. */
+  z.object({ type: z.literal('lost'), id: z.int(), message: z.string() }),
+  z.object({ type: z.literal('event'), event: z.unknown() }),
+  z.object({ type: z.literal('connected'), connected: z.boolean() }),
+])
+export type ToPanel = z.infer<typeof ToPanel>

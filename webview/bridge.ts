@@ -1,0 +1,34 @@
+/** Where the page runs, hidden: in a browser it speaks to the hub itself, in a VS Code panel through the extension. */
+import type { HubEvent } from '../server/wire/events.ts'
+import { browserBridge } from './bridge_browser.ts'
+import { type PanelApi, panelBridge } from './bridge_panel.ts'
+
+export type Method = 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'
+
+export type Bridge = {
+  place: 'browser' | 'panel'
+  /** @throws HubFailure when the hub refuses or cannot be reached */
+  request<T>(method: Method, path: string, body?: unknown, options?: RequestOptions): Promise<T>
+  /** Reads server-sent events: the text behind `data: ` of each, until the end. @throws HubFailure */
+  stream(path: string, body: unknown, signal: AbortSignal): AsyncGenerator<string>
+  /** The hub's events, and whether it is there; it is asked again until it is. */
+  listen(listener: { event(event: HubEvent): void; connected(connected: boolean): void }): void
+  /** What survives a reload. */
+  kept: { get(key: string): string | undefined; set(key: string, value: string | undefined): void }
+  copy(text: string): Promise<void>
+  save(filename: string, mediaType: string, content: string): void
+  /** Only in VS Code. */
+  editor?: { insert(text: string): void; apply(text: string, language: string): void }
+}
+
+/** `last` = the page is being left: the request must outlive it. */
+export type RequestOptions = { signal?: AbortSignal; last?: boolean }
+
+declare global {
+  /** There in a VS Code panel only. */
+  var acquireVsCodeApi: (() => PanelApi) | undefined
+}
+
+export function createBridge(): Bridge {
+  return typeof acquireVsCodeApi === 'function' ? panelBridge(acquireVsCodeApi()) : browserBridge()
+}

@@ -1,0 +1,92 @@
+/** The bridge of a page that the hub itself served: fetch, a WebSocket, the browser's storage. */
+import type { HubEvent } from '../server/wire/events.ts'
+import type { Bridge } from './bridge.ts'
+import { HubFailure, toFailure, toHubFailure } from './failure.ts'
+import { createEventReader } from './sse.ts'
+
+/** Between two tries to reach the hub. */
+const RETRY_MS = 1000
+/** Behind such a wait a stream is taken for broken; the hub sends a sign of life every five seconds. */
+const SILENCE_MS = 20_000
+
+export function browserBridge(): Bridge {
+  async function call(path: string, init: RequestInit): Promise<Response> {
+    let response: Response
+    try {
+      response = await fetch(path, init)
+    } catch (thrown) {
+      if (init.signal?.aborted) throw thrown
+      throw new HubFailure('unreachable', 'The hub does not answer.')
+    }
+    if (!response.ok) throw toFailure(response.status, await response.json().catch(() => undefined))
+    return response
+  }
+  const json = (body: unknown): Pick<RequestInit, 'headers' | 'body'> =>
+    body === undefined ? {} : { headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) }
+
+  return {
+    place: 'browser',
+    async request<T>(method: string, path: string, body?: unknown, { signal, last }: { signal?: AbortSignal; last?: boolean } = {}) {
+      const init = { method, ...json(body), ...(signal && { signal }), ...(last && { keepalive: true }) }
+      const response = await call(path, init)
+      return (await response.json()) as T
+    },
+    async *stream(path, body, signal) {
+      const response = await call(path, { method: 'POST', ...json(body), signal })
+      const read = createEventReader()
+      const reader = response.body!.pipeThrough(new TextDecoderStream()).getReader()
+      try {
+        for (;;) {
+          const { done, value } = await within(reader.read(), SILENCE_MS)
+          if (done) return
+          yield* read(value)
+        }
+      } catch (thrown) {
+        if (signal.aborted) throw thrown
+        throw toHubFailure(thrown)
+      } finally {
+        await reader.cancel().catch(() => undefined)
+      }
+    },
+    listen({ event, connected }) {
+      const connect = (): void => {
+        const url = new URL('/v1/events', location.href)
+        url.protocol = location.protocol === 'https:' ? 'wss:' : 'ws:'
+        const socket = new WebSocket(url)
+        socket.onopen = () => connected(true)
+        socket.onmessage = message => event(JSON.parse(String(message.data)) as HubEvent)
+        socket.onclose = () => {
+          connected(false)
+          setTimeout(connect, RETRY_MS)
+        }
+      }
+      connect()
+    },
+    kept: {
+      get: key => localStorage.getItem(`aiHub.${key}`) ?? undefined,
+      set(key, value) {
+        try {
+          if (value === undefined) localStorage.removeItem(`aiHub.${key}`)
+          else localStorage.setItem(`aiHub.${key}`, value)
+        } catch {
+          // A full or forbidden storage costs the draft of a reload, nothing else.
+        }
+      },
+    },
+    copy: text => navigator.clipboard.writeText(text),
+    save(filename, mediaType, content) {
+      const url = URL.createObjectURL(new Blob([content], { type: mediaType }))
+      const link = document.createElement('a')
+      link.href = url
+      link.download = filename
+      link.click()
+      URL.revokeObjectURL(url)
+    },
+  }
+}
+
+function within<T>(promise: Promise<T>, ms: number): Promise<T> {
+  const { promise: late, reject } = Promise.withResolvers<never>()
+  const timer = setTimeout(() => reject(new HubFailure('unreachable', 'The hub fell silent.')), ms)
+  return Promise.race([promise, late]).finally(() => clearTimeout(timer))
+}

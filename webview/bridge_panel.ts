@@ -1,0 +1,95 @@
+/** The bridge of a page in a VS Code panel: everything goes through messages to the extension. */
+import type { HubEvent } from '../server/wire/events.ts'
+import type { FromPanel, ToPanel } from '../server/wire/panel.ts'
+import type { Bridge } from './bridge.ts'
+import { HubFailure, toFailure } from './failure.ts'
+
+export type PanelApi = {
+  postMessage(message: unknown): void
+  getState(): unknown
+  setState(state: unknown): void
+}
+
+export function panelBridge(api: PanelApi): Bridge {
+  const post = (message: FromPanel): void => api.postMessage(message)
+  const waiting = new Map<number, (message: Extract<ToPanel, { id: number }>) => void>()
+  let listener: Parameters<Bridge['listen']>[0] | undefined
+  let last = 0
+  window.addEventListener('message', ({ data }: MessageEvent<ToPanel>) => {
+    if (data.type === 'event') listener?.event(data.event as HubEvent)
+    else if (data.type === 'connected') listener?.connected(data.connected)
+    else waiting.get(data.id)?.(data)
+  })
+  const state = (): { [key: string]: string } => (api.getState() as { [key: string]: string } | undefined) ?? {}
+
+  return {
+    place: 'panel',
+    request<T>(method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE', path: string, body?: unknown, options: { signal?: AbortSignal } = {}) {
+      const id = ++last
+      const { promise, resolve, reject } = Promise.withResolvers<T>()
+      waiting.set(id, message => {
+        if (message.type === 'lost') reject(new HubFailure('unreachable', message.message))
+        else if (message.type !== 'answer') return
+        else if (message.status >= 400) reject(toFailure(message.status, message.body))
+        else resolve(message.body as T)
+      })
+      options.signal?.addEventListener('abort', () => {
+        post({ type: 'cancel', id })
+        reject(options.signal?.reason)
+      })
+      post({ type: 'request', id, method, path, stream: false, ...(body !== undefined && { body }) })
+      return promise.finally(() => waiting.delete(id))
+    },
+    async *stream(path, body, signal) {
+      const id = ++last
+      const queue: Extract<ToPanel, { id: number }>[] = []
+      let wake = (): void => {}
+      waiting.set(id, message => {
+        queue.push(message)
+        wake()
+      })
+      const stop = (): void => {
+        post({ type: 'cancel', id })
+        wake()
+      }
+      signal.addEventListener('abort', stop)
+      post({ type: 'request', id, method: 'POST', path, body, stream: true })
+      try {
+        for (;;) {
+          signal.throwIfAborted()
+          const message = queue.shift()
+          if (message === undefined) {
+            await new Promise<void>(resolve => {
+              wake = resolve
+            })
+          } else if (message.type === 'data') yield message.data
+          else if (message.type === 'lost') throw new HubFailure('unreachable', message.message)
+          else if (message.type === 'answer') throw toFailure(message.status, message.body)
+          else return
+        }
+      } finally {
+        signal.removeEventListener('abort', stop)
+        waiting.delete(id)
+      }
+    },
+    listen(given) {
+      listener = given
+      post({ type: 'listen' })
+    },
+    kept: {
+      get: key => state()[key],
+      set(key, value) {
+        const { [key]: _, ...rest } = state()
+        api.setState(value === undefined ? rest : { ...rest, [key]: value })
+      },
+    },
+    async copy(text) {
+      post({ type: 'copy', text })
+    },
+    save: (filename, _mediaType, content) => post({ type: 'save', filename, content }),
+    editor: {
+      insert: text => post({ type: 'insert', text }),
+      apply: (text, language) => post({ type: 'apply', text, language }),
+    },
+  }
+}

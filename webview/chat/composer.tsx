@@ -1,0 +1,102 @@
+/** Where a message is written: the draft outlives a reload, and the context's fill is seen before it is sent. */
+import { type RefObject, useEffect, useLayoutEffect, useState } from 'react'
+import type { ConversationMessage } from '../../server/wire/conversations.ts'
+import type { ModelStatusOut } from '../../server/wire/system.ts'
+import { IconButton } from '../icons.tsx'
+import { useStore } from '../store.ts'
+import { useText } from '../texts.ts'
+import type { Parts } from './app.tsx'
+import { branchOf } from './tree.ts'
+
+/** Letters of a token, about; Vietnamese has fewer, so that the meter fills rather too early. */
+const LETTERS_PER_TOKEN = 3
+
+export function Composer({ bridge, hub, session, input }: Parts & { input: RefObject<HTMLTextAreaElement | null> }) {
+  const t = useText()
+  const { current, live, model, opening } = useStore(session.store, state => state)
+  const models = useStore(hub, state => state.models)
+  const key = `draft.${current?.id ?? 'new'}`
+  const [draft, setDraft] = useState({ key, text: bridge.kept.get(key) ?? '' })
+  const text = draft.key === key ? draft.text : ''
+  const isWriting = Object.values(live).some(({ conversation }) => conversation === current?.id)
+  const canSend = text.trim() !== '' && model !== '' && !isWriting && !opening
+
+  useEffect(() => setDraft({ key, text: bridge.kept.get(key) ?? '' }), [key, bridge])
+  // biome-ignore lint/correctness/useExhaustiveDependencies: the height follows the text.
+  useLayoutEffect(() => {
+    const element = input.current
+    if (!element) return
+    element.rows = 1
+    const line = Number.parseFloat(getComputedStyle(element).lineHeight) || 20
+    element.rows = Math.min(12, Math.max(1, Math.floor((element.scrollHeight - 8) / line)))
+  }, [text, input])
+
+  const write = (changed: string): void => {
+    setDraft({ key, text: changed })
+    bridge.kept.set(key, changed === '' ? undefined : changed)
+  }
+  async function send(): Promise<void> {
+    if (!canSend) return
+    write('')
+    // A chat that could not be begun gives the words back.
+    if (!(await session.send(text))) write(text)
+  }
+
+  return (
+    <div className="composer">
+      <div className="composer-box">
+        <textarea
+          id="message"
+          ref={input}
+          rows={1}
+          value={text}
+          placeholder={t.placeholder}
+          aria-label={t.placeholder}
+          onChange={event => write(event.target.value)}
+          onKeyDown={event => {
+            if (event.key !== 'Enter' || event.shiftKey || event.nativeEvent.isComposing) return
+            event.preventDefault()
+            void send()
+          }}
+        />
+        {isWriting ? (
+          <IconButton icon="stop" label={t.stop} className="send" onClick={session.stop} />
+        ) : (
+          <IconButton icon="send" label={t.send} className="send" disabled={!canSend} onClick={() => void send()} />
+        )}
+      </div>
+      <ContextMeter
+        messages={current?.messages ?? []}
+        leaf={current?.leaf ?? null}
+        draft={text}
+        context={contextOf(models, model)}
+      />
+    </div>
+  )
+}
+
+function ContextMeter(props: { messages: ConversationMessage[]; leaf: string | null; draft: string; context: number | undefined }) {
+  const t = useText()
+  const { messages, leaf, draft, context } = props
+  if (context === undefined) return null
+  const branch = branchOf(messages, leaf)
+  const counted = branch.findLastIndex(({ prompt_tokens }) => prompt_tokens !== undefined)
+  const { prompt_tokens = 0, completion_tokens = 0 } = branch[counted] ?? {}
+  const letters = branch.slice(counted + 1).reduce((sum, { content }) => sum + content.length, draft.length)
+  const used = prompt_tokens + completion_tokens + Math.ceil(letters / LETTERS_PER_TOKEN)
+  const text = t.contextUsed(used.toLocaleString(), context.toLocaleString())
+  return (
+    <div className="context" title={text}>
+      <meter aria-label={t.context} aria-valuetext={text} min={0} max={context} high={context * 0.8} value={Math.min(used, context)} />
+      <span>{text}</span>
+      {used > context && <span className="problem">{t.contextFull}</span>}
+    </div>
+  )
+}
+
+/** In tokens; what the running model has, else what its file promises. */
+function contextOf(models: ModelStatusOut[], id: string): number | undefined {
+  const model = models.find(each => each.id === id)
+  const base = models.find(each => each.id === model?.parent)
+  return (model?.worker ?? base?.worker)?.context_tokens ?? model?.facts?.context_length
+}

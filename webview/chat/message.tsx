@@ -1,0 +1,256 @@
+/** One message: its text, what it thought and called, what it took, and what can be done with it. */
+import { memo, useState } from 'react'
+import type { ConversationMessage } from '../../server/wire/conversations.ts'
+import { IconButton } from '../icons.tsx'
+import { useStore } from '../store.ts'
+import { useText } from '../texts.ts'
+import type { Parts } from './app.tsx'
+import { MarkdownView } from './markdown_view.tsx'
+import type { Live } from './session.ts'
+
+type Props = Parts & {
+  message: ConversationMessage
+  live: Live | undefined
+  siblings: ConversationMessage[]
+  /** What came behind it, such as results of the tools that it called. */
+  results: ConversationMessage[] | undefined
+  /** Messages that were left out of its request. */
+  left: number
+  isLast: boolean
+  busy: boolean
+  inPair: boolean
+}
+
+export const Message = memo(function Message(props: Props) {
+  const { session, bridge, message, live, isLast, busy, inPair, left } = props
+  const t = useText()
+  const [editing, setEditing] = useState(false)
+  const { role } = message
+  const { content, reasoning, tool_calls } = live ?? message
+  const wantsJson = useStore(session.store, state => state.current?.options.schema !== undefined)
+  const name = role === 'user' ? t.you : role === 'tool' ? t.toolAnswer : (message.model ?? '')
+
+  return (
+    <article className={`message ${role} ${live === undefined ? '' : 'live'}`} aria-label={name} aria-busy={live !== undefined}>
+      <div className="message-head">{name}</div>
+      {left > 0 && <p className="hint">{t.contextCut(left)}</p>}
+      {reasoning && <Reasoning text={reasoning} open={live !== undefined && content === ''} parts={props} />}
+      {editing ? (
+        <Editor message={message} session={session} done={() => setEditing(false)} />
+      ) : role === 'assistant' && wantsJson && content !== '' ? (
+        <JsonView text={content} whole={live === undefined} parts={props} />
+      ) : role === 'assistant' ? (
+        <MarkdownView text={content} bridge={bridge} />
+      ) : (
+        <div className="plain">{content}</div>
+      )}
+      {live !== undefined && content === '' && !reasoning && <p className="hint waiting">{t.waiting}</p>}
+      {tool_calls?.map((call, index) => (
+        <ToolCallView key={call.id || index} {...props} index={index} />
+      ))}
+      {live === undefined && role === 'assistant' && <Ending {...props} />}
+      {live === undefined && !editing && (
+        <div className="actions">
+          <Branches {...props} />
+          <CopyButton {...props} />
+          {role === 'user' && <IconButton icon="edit" label={t.edit} disabled={busy} onClick={() => setEditing(true)} />}
+          {role === 'assistant' && (
+            <>
+              <IconButton icon="again" label={t.regenerate} disabled={busy} onClick={() => session.regenerate(message)} />
+              {isLast && tool_calls === undefined && (
+                <IconButton icon="forward" label={t.continueAnswer} disabled={busy} onClick={() => session.continueAnswer(message)} />
+              )}
+              {inPair ? (
+                <button type="button" className="secondary" disabled={busy} onClick={() => void session.choose(message.id)}>
+                  {t.better}
+                </button>
+              ) : (
+                (['good', 'bad'] as const).map(feedback => (
+                  <IconButton
+                    key={feedback}
+                    icon={feedback}
+                    label={t[feedback]}
+                    pressed={message.feedback === feedback}
+                    onClick={() => void session.judge(message, feedback)}
+                  />
+                ))
+              )}
+              <Figures message={message} />
+            </>
+          )}
+        </div>
+      )}
+    </article>
+  )
+})
+
+function Reasoning({ text, open, parts }: { text: string; open: boolean; parts: Parts }) {
+  const t = useText()
+  return (
+    <details className="reasoning" open={open || undefined}>
+      <summary>{open ? t.reasoningNow : t.reasoning}</summary>
+      <MarkdownView text={text} bridge={parts.bridge} />
+    </details>
+  )
+}
+
+/** An answer that must be JSON, laid out once it is whole. */
+function JsonView({ text, whole, parts }: { text: string; whole: boolean; parts: Parts }) {
+  const t = useText()
+  let pretty: string | undefined
+  try {
+    pretty = JSON.stringify(JSON.parse(text), undefined, 2)
+  } catch {
+    pretty = undefined
+  }
+  // The fence is longer than any inside the text.
+  return (
+    <>
+      <MarkdownView text={`\`\`\`\`\`\`json\n${(pretty ?? text).replaceAll('`````', '')}\n\`\`\`\`\`\``} bridge={parts.bridge} />
+      {whole && <p className="hint">{pretty === undefined ? t.answerIsNotJson : t.answerIsJson}</p>}
+    </>
+  )
+}
+
+function ToolCallView({ message, live, results, session, index, isLast, busy }: Props & { index: number }) {
+  const t = useText()
+  const [text, setText] = useState('')
+  const calls = (live ?? message).tool_calls ?? []
+  const call = calls[index]
+  if (call === undefined) return null
+  let pretty = call.arguments
+  try {
+    pretty = JSON.stringify(JSON.parse(call.arguments), undefined, 2)
+  } catch {
+    // Not whole yet.
+  }
+  const isOpen = live === undefined && isLast && calls.length === 1 && results === undefined
+  return (
+    <details className="tool-call" open>
+      <summary>
+        {t.toolCall} <code>{call.name}</code>
+      </summary>
+      <pre tabIndex={0}>
+        <code>{pretty}</code>
+      </pre>
+      {isOpen && (
+        <form
+          onSubmit={event => {
+            event.preventDefault()
+            void session.toolResult(message, call.id, text, true)
+          }}
+        >
+          <textarea aria-label={t.toolAnswer} placeholder={t.toolAnswer} rows={2} value={text} onChange={event => setText(event.target.value)} />
+          <button type="submit" className="secondary" disabled={busy}>
+            {t.toolAnswerSend}
+          </button>
+        </form>
+      )}
+    </details>
+  )
+}
+
+/** Why an answer is not whole, and what to do about it. */
+function Ending({ message, session, isLast, busy }: Props) {
+  const t = useText()
+  const { finish, error, content } = message
+  if (finish !== 'broken' && finish !== 'length' && finish !== 'stopped') return null
+  const text = finish === 'broken' ? t.broken : finish === 'length' ? t.cutOff : t.stopped
+  return (
+    <p className={`ending ${finish === 'broken' ? 'problem' : 'hint'}`}>
+      {text} {error} {finish === 'broken' && t.brokenHint}{' '}
+      {isLast && (
+        <button
+          type="button"
+          className="link"
+          disabled={busy}
+          onClick={() => (content === '' ? session.regenerate(message) : session.continueAnswer(message))}
+        >
+          {content === '' ? t.regenerate : t.continueAnswer}
+        </button>
+      )}
+    </p>
+  )
+}
+
+function Branches({ message, siblings, session, busy }: Props) {
+  const t = useText()
+  const index = siblings.findIndex(({ id }) => id === message.id)
+  if (siblings.length < 2 || index < 0) return null
+  const go = (step: number) => () => session.showBranch(siblings[index + step]!.id)
+  return (
+    <span className="branches">
+      <IconButton icon="left" label={t.earlierVersion} disabled={busy || index === 0} onClick={go(-1)} />
+      <span aria-label={t.branch(index + 1, siblings.length)} role="img">
+        {index + 1}/{siblings.length}
+      </span>
+      <IconButton icon="right" label={t.laterVersion} disabled={busy || index === siblings.length - 1} onClick={go(1)} />
+    </span>
+  )
+}
+
+function CopyButton({ message, bridge }: Props) {
+  const t = useText()
+  const [copied, setCopied] = useState(false)
+  const copy = (): void => {
+    void bridge.copy(message.content).then(() => {
+      setCopied(true)
+      setTimeout(() => setCopied(false), 1500)
+    })
+  }
+  return <IconButton icon="copy" label={copied ? t.copied : t.copy} onClick={copy} />
+}
+
+function Figures({ message }: { message: ConversationMessage }) {
+  const t = useText()
+  const { timings, first_token_ms: first, completion_tokens: tokens } = message
+  const parts = [
+    ...(tokens === undefined ? [] : [t.tokens(tokens)]),
+    ...(timings === undefined || timings.predicted_ms === 0 ? [] : [t.perSecond(timings.predicted_per_second.toFixed(1))]),
+    ...(first === undefined ? [] : [t.firstToken(first < 1000 ? `${Math.round(first)} ms` : `${(first / 1000).toFixed(1)} s`)]),
+  ]
+  return parts.length === 0 ? null : <span className="figures">{parts.join(' · ')}</span>
+}
+
+function Editor({ message, session, done }: Pick<Props, 'message' | 'session'> & { done(): void }) {
+  const t = useText()
+  const [text, setText] = useState(message.content)
+  const send = (): void => {
+    if (text.trim() === '') return
+    session.edit(message, text)
+    done()
+  }
+  return (
+    <div className="editor">
+      <textarea
+        aria-label={t.edit}
+        rows={Math.min(12, text.split('\n').length + 1)}
+        value={text}
+        ref={element => {
+          if (element && document.activeElement !== element && element.dataset.focused === undefined) {
+            element.dataset.focused = ''
+            element.focus()
+          }
+        }}
+        onChange={event => setText(event.target.value)}
+        onKeyDown={event => {
+          if (event.key === 'Escape') {
+            event.stopPropagation()
+            done()
+          } else if (event.key === 'Enter' && !event.shiftKey && !event.nativeEvent.isComposing) {
+            event.preventDefault()
+            send()
+          }
+        }}
+      />
+      <div className="row">
+        <button type="button" className="secondary" onClick={done}>
+          {t.cancel}
+        </button>
+        <button type="button" onClick={send}>
+          {t.editSend}
+        </button>
+      </div>
+    </div>
+  )
+}

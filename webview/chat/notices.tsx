@@ -1,0 +1,54 @@
+/** What a person has to know before asking: no hub, no model, only a toy, or something that failed. */
+import { IconButton } from '../icons.tsx'
+import { chatModels } from '../hub_state.ts'
+import { useStore } from '../store.ts'
+import { useText } from '../texts.ts'
+import type { Parts } from './app.tsx'
+
+/** Bytes of a parameter in Q4_K_M, with what its context takes. */
+const BYTES_PER_PARAMETER = 0.75
+
+export function Notices({ hub, session }: Parts) {
+  const t = useText()
+  const { lost, models, known, system } = useStore(hub, state => state)
+  const { failure } = useStore(session.store, state => state)
+  const unsent = useStore(session.outbox.store, state => state.letters.length)
+  const usable = chatModels(models)
+  const needsModel = known && usable.every(({ toy }) => toy === true)
+  return (
+    <div className="notices">
+      <div role="status">
+        {lost && (
+          <p className="notice warning">
+            <strong>{t.offline}</strong> {t.offlineHint} {unsent > 0 && t.unsaved}
+          </p>
+        )}
+      </div>
+      <div role="alert">
+        {failure !== undefined && (
+          <p className="notice error">
+            <span>
+              {t.failedTo}
+              {failure}
+            </span>
+            <IconButton icon="close" label={t.close} onClick={session.clearFailure} />
+          </p>
+        )}
+      </div>
+      {needsModel && (
+        <aside className="notice">
+          <strong>{usable.length === 0 ? t.noModelTitle : t.toyTitle}</strong> {t.toyText}{' '}
+          <code>local_models/chat_models</code>.{' '}
+          {system !== undefined && t.toyAdvice(parametersFor(system.memory.available_bytes))} {t.toyHow}
+        </aside>
+      )}
+    </div>
+  )
+}
+
+/** `7B`, `0.5B`: the usual sizes of models. @param bytes of free memory */
+export function parametersFor(bytes: number): string {
+  const fit = (bytes * 0.85) / BYTES_PER_PARAMETER / 1e9
+  const size = [70, 32, 14, 7, 3, 1.5, 0.5].find(each => each <= fit) ?? 0.5
+  return `${size}B`
+}

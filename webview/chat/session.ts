@@ -1,0 +1,346 @@
+/** What the chat page does: conversations opened, changed and kept; questions asked, answers taken as they come. */
+import type {
+  Conversation,
+  ConversationExport,
+  ConversationList,
+  ConversationMessage,
+  ConversationMessageIn,
+  ConversationOptions,
+  ConversationUpdate,
+  ConversationWhole,
+} from '../../server/wire/conversations.ts'
+import type { Bridge } from '../bridge.ts'
+import { toHubFailure } from '../failure.ts'
+import { createStore, type Store } from '../store.ts'
+import { type Answer, streamAnswer } from './answer.ts'
+import { ask, type Question } from './ask.ts'
+import { createOutbox } from './outbox.ts'
+import { branchOf, childrenOf, lastLeaf, titleOf } from './tree.ts'
+import { vote } from './vote.ts'
+
+export type Live = Answer & { model: string; conversation: string; parent: string; stop(): void }
+
+export type ChatState = {
+  list: Conversation[]
+  more: boolean
+  listKnown: boolean
+  search: string
+  /** What is open; undefined for a chat that has not begun. */
+  current: ConversationWhole | undefined
+  opening: boolean
+  /** Of a chat that has not begun. */
+  options: ConversationOptions
+  training: boolean
+  model: string
+  /** The model that answers beside the first one. */
+  second: string
+  /** Two answers that stand side by side until one is chosen. */
+  pair: { parent: string; ids: [string, string] } | undefined
+  /** Answers that are being written, by the id of their message. */
+  live: { [message: string]: Live }
+  /** Messages that were left out of a request since the context was full, by the id of the answer. */
+  cut: { [message: string]: number }
+  /** What went wrong last. */
+  failure: string | undefined
+  /** Said to screen readers. */
+  said: 'answered' | 'voted' | undefined
+}
+
+export type Session = ReturnType<typeof createSession>
+
+const PAGE = 50
+const newId = (): string => crypto.randomUUID()
+
+export function createSession(bridge: Bridge) {
+  const store: Store<ChatState> = createStore<ChatState>({
+    list: [],
+    more: false,
+    listKnown: false,
+    search: '',
+    current: undefined,
+    opening: false,
+    options: readOptions(bridge.kept.get('options')),
+    training: false,
+    model: bridge.kept.get('model') ?? '',
+    second: '',
+    pair: undefined,
+    live: {},
+    cut: {},
+    failure: undefined,
+    said: undefined,
+  })
+  const outbox = createOutbox(bridge)
+  const { get, set } = store
+  let searches = 0
+
+  const failed = (thrown: unknown): void => set({ failure: toHubFailure(thrown).message })
+  const messagesOf = (id: string): ConversationMessage[] | undefined =>
+    get().current?.id === id ? get().current?.messages : undefined
+
+  async function refresh(limit = Math.max(PAGE, get().list.length)): Promise<void> {
+    const search = get().search.trim()
+    const turn = ++searches
+    const query = new URLSearchParams({ limit: String(Math.min(200, limit)), ...(search !== '' && { search }) })
+    try {
+      const { data, has_more } = await bridge.request<ConversationList>('GET', `/v1/chats?${query}`)
+      // A slower answer to an older question is too late.
+      if (turn === searches) set({ list: data, more: has_more, listKnown: true })
+    } catch (thrown) {
+      if (!toHubFailure(thrown).unreachable) failed(thrown)
+    }
+  }
+
+  async function open(id: string | undefined): Promise<void> {
+    bridge.kept.set('open', id)
+    if (id === undefined) {
+      set({ current: undefined, pair: undefined, failure: undefined, training: false, opening: false })
+      return
+    }
+    set({ opening: true, failure: undefined })
+    try {
+      await outbox.flush()
+      const current = await bridge.request<ConversationWhole>('GET', `/v1/chats/${id}`)
+      const { model } = get()
+      set({ current, opening: false, pair: undefined, model: current.model || model })
+    } catch (thrown) {
+      const failure = toHubFailure(thrown)
+      set({ opening: false, ...(!failure.unreachable && { failure: failure.message, current: undefined }) })
+      if (!failure.unreachable) bridge.kept.set('open', undefined)
+    }
+  }
+
+  /** Shows a message at once and stores it; when the hub is away, as soon as it is back. */
+  async function put(conversation: string, message: ConversationMessage, last = false): Promise<void> {
+    const { current } = get()
+    if (current?.id === conversation) {
+      const known = current.messages.some(({ id }) => id === message.id)
+      const messages = known
+        ? current.messages.map(one => (one.id === message.id ? message : one))
+        : [...current.messages, message]
+      set({ current: { ...current, messages, leaf: message.id } })
+    }
+    const { id, created_at: _, ...body } = message
+    await outbox.put(`/v1/chats/${conversation}/messages/${id}`, body satisfies ConversationMessageIn, last)
+  }
+
+  function drop(message: string): void {
+    const { [message]: _, ...live } = get().live
+    set({ live })
+  }
+
+  async function update(id: string, changes: ConversationUpdate): Promise<void> {
+    const { current, list } = get()
+    if (current?.id === id) set({ current: { ...current, ...changes } as ConversationWhole })
+    set({ list: list.map(one => (one.id === id ? ({ ...one, ...changes } as Conversation) : one)) })
+    await bridge.request('PATCH', `/v1/chats/${id}`, changes).catch(failed)
+  }
+
+  /** The open conversation, begun if there is none. */
+  async function begin(title: string): Promise<ConversationWhole | undefined> {
+    const { current, options, training, model } = get()
+    if (current !== undefined) return current
+    try {
+      const made = await bridge.request<Conversation>('POST', '/v1/chats', { title, model, training, options })
+      const whole = { ...made, messages: [] }
+      set({ current: whole, list: [made, ...get().list] })
+      bridge.kept.set('open', made.id)
+      return whole
+    } catch (thrown) {
+      failed(thrown)
+      return undefined
+    }
+  }
+
+  /** @param before an answer that goes on */
+  async function answer(conversation: string, parent: string, model: string, before?: ConversationMessage): Promise<void> {
+    const all = messagesOf(conversation)
+    const { current } = get()
+    if (all === undefined || current === undefined) return
+    const id = before?.id ?? newId()
+    const stopper = new AbortController()
+    const begun: Answer = { content: before?.content ?? '', ...(before?.reasoning && { reasoning: before.reasoning }) }
+    let now: Answer = begun
+    const head = { id, parent, role: 'assistant' as const, model, created_at: before?.created_at ?? Date.now() }
+    const stop = (): void => stopper.abort()
+    let pending = false
+    // The page is drawn at most once a frame, however fast the words come.
+    const show = (): void => {
+      if (pending) return
+      pending = true
+      requestAnimationFrame(() => {
+        pending = false
+        const live = get().live[id]
+        if (live !== undefined) set({ live: { ...get().live, [id]: { ...live, ...now } } })
+      })
+    }
+    set({ live: { ...get().live, [id]: { ...begun, model, conversation, parent, stop } }, failure: undefined, said: undefined })
+    const question: Question = { model, options: current.options, branch: branchOf(all, before?.id ?? parent) }
+    let end: Pick<ConversationMessage, 'finish' | 'error'> = {}
+    try {
+      const { body, left } = await ask(bridge, question, before !== undefined, stopper.signal)
+      if (left > 0) set({ cut: { ...get().cut, [id]: left } })
+      for await (const part of streamAnswer(bridge, body, begun, stopper.signal, () => performance.now())) {
+        now = part
+        show()
+      }
+      set({ said: 'answered' })
+    } catch (thrown) {
+      end = stopper.signal.aborted ? { finish: 'stopped' } : { finish: 'broken', error: toHubFailure(thrown).message }
+    }
+    drop(id)
+    await put(conversation, { ...head, ...now, ...end })
+    void refresh()
+  }
+
+  async function send(text: string): Promise<boolean> {
+    const conversation = await begin(titleOf(text))
+    if (conversation === undefined) return false
+    const { model, second, current } = get()
+    const branch = branchOf(current?.messages ?? [], current?.leaf ?? null)
+    const parent = branch.at(-1)?.id ?? null
+    await say(conversation.id, parent, text, [model, ...(second !== '' && second !== model ? [second] : [])])
+    return true
+  }
+
+  /** Stores a question and has it answered by one or two models. */
+  async function say(conversation: string, parent: string | null, text: string, models: string[]): Promise<void> {
+    const message = { id: newId(), parent, role: 'user' as const, content: text, created_at: Date.now() }
+    const stored = put(conversation, message)
+    set({ pair: undefined })
+    await stored
+    void answerAll(conversation, message.id, models)
+  }
+
+  async function answerAll(conversation: string, parent: string, models: string[]): Promise<void> {
+    const before = new Set(Object.keys(get().live))
+    const running = models.map(model => answer(conversation, parent, model))
+    const ids = Object.keys(get().live).filter(id => !before.has(id))
+    if (ids.length === 2) set({ pair: { parent, ids: ids as [string, string] } })
+    await Promise.all(running)
+  }
+
+  // A reload or a closed tab keeps what has come of an answer.
+  addEventListener('pagehide', () => {
+    for (const [id, { stop: _, conversation, ...now }] of Object.entries(get().live)) {
+      const message = { ...now, id, role: 'assistant' as const, created_at: Date.now(), finish: 'stopped' as const }
+      // It waits in the outbox as well, in case that this last word is not heard.
+      void put(conversation, message, true).catch(() => undefined)
+    }
+  })
+
+  return {
+    store,
+    outbox,
+    refresh,
+    open,
+    send,
+    clearFailure: () => set({ failure: undefined }),
+    search(search: string) {
+      set({ search })
+      void refresh(PAGE)
+    },
+    showMore: () => refresh(get().list.length + PAGE),
+    setModel(model: string) {
+      const { current } = get()
+      set({ model })
+      bridge.kept.set('model', model)
+      if (current !== undefined && current.model !== model) void update(current.id, { model })
+    },
+    setSecond: (second: string) => set({ second, pair: undefined }),
+    setOptions(options: ConversationOptions) {
+      const { current } = get()
+      if (current !== undefined) void update(current.id, { options })
+      else {
+        set({ options })
+        bridge.kept.set('options', JSON.stringify(options))
+      }
+    },
+    setTraining(training: boolean) {
+      const { current } = get()
+      if (current !== undefined) void update(current.id, { training })
+      else set({ training })
+    },
+    rename: (id: string, title: string) => update(id, { title }),
+    async remove(id: string) {
+      try {
+        for (const live of Object.values(get().live)) if (live.conversation === id) live.stop()
+        await bridge.request('DELETE', `/v1/chats/${id}`)
+        set({ list: get().list.filter(one => one.id !== id) })
+        if (get().current?.id === id) await open(undefined)
+      } catch (thrown) {
+        failed(thrown)
+      }
+    },
+    async export(id: string, format: 'markdown' | 'json') {
+      try {
+        const made = await bridge.request<ConversationExport>('GET', `/v1/chats/${id}/export?format=${format}`)
+        bridge.save(made.filename, made.media_type, made.content)
+      } catch (thrown) {
+        failed(thrown)
+      }
+    },
+    stop() {
+      for (const live of Object.values(get().live)) if (live.conversation === get().current?.id) live.stop()
+    },
+    /** The same question again, answered by the model that is chosen now. */
+    regenerate(message: ConversationMessage) {
+      const { current, model } = get()
+      if (current !== undefined && message.parent !== null) void answerAll(current.id, message.parent, [model])
+    },
+    /** Another wording of a question, beside it. */
+    edit(message: ConversationMessage, text: string) {
+      const { current, model } = get()
+      if (current !== undefined) void say(current.id, message.parent, text, [model])
+    },
+    continueAnswer(message: ConversationMessage) {
+      const { current, model } = get()
+      if (current === undefined || message.parent === null) return
+      void answer(current.id, message.parent, model, message)
+    },
+    /** Answers one call of a tool; when all are answered, the model goes on. */
+    async toolResult(parent: ConversationMessage, call: string, content: string, isLast: boolean) {
+      const { current, model } = get()
+      if (current === undefined) return
+      const message = { id: newId(), parent: parent.id, role: 'tool' as const, content, tool_call_id: call, created_at: Date.now() }
+      await put(current.id, message)
+      if (isLast) void answer(current.id, message.id, model)
+    },
+    showBranch(id: string) {
+      const { current } = get()
+      if (current === undefined) return
+      void update(current.id, { leaf: lastLeaf(childrenOf(current.messages), id) })
+    },
+    async judge(message: ConversationMessage, feedback: 'good' | 'bad') {
+      const { current } = get()
+      if (current === undefined) return
+      const { feedback: before, ...rest } = message
+      const { leaf } = current
+      await put(current.id, before === feedback ? rest : { ...rest, feedback })
+      if (leaf !== message.id) await update(current.id, { leaf })
+    },
+    /** One of two answers is better: the conversation goes on from it, and the models' figures count it. */
+    async choose(better: string) {
+      const { current, pair } = get()
+      const worse = pair?.ids.find(id => id !== better)
+      const [good, bad] = [better, worse].map(id => current?.messages.find(message => message.id === id))
+      if (current === undefined || good === undefined || bad === undefined) return
+      set({ pair: undefined })
+      try {
+        await put(current.id, { ...bad, feedback: 'bad' })
+        await put(current.id, { ...good, feedback: 'good' })
+        if (good.model && bad.model) await vote(bridge, good.model, bad.model)
+        set({ said: 'voted' })
+      } catch (thrown) {
+        failed(thrown)
+      }
+    },
+  }
+}
+
+function readOptions(text: string | undefined): ConversationOptions {
+  try {
+    return text === undefined ? {} : (JSON.parse(text) as ConversationOptions)
+  } catch {
+    return {}
+  }
+}

@@ -1,0 +1,194 @@
+/** The chats: search, list, and what can be done with each. */
+import { useEffect, useRef, useState } from 'react'
+import type { Conversation } from '../../server/wire/conversations.ts'
+import { applyTheme, readTheme, THEMES, type Theme } from '../appearance.ts'
+import { Icon, IconButton } from '../icons.tsx'
+import { useStore } from '../store.ts'
+import { type Language, useText } from '../texts.ts'
+import type { Parts } from './app.tsx'
+import type { Session } from './session.ts'
+
+type Props = Parts & { close(): void; begin(): void; language: Language; setLanguage(language: Language): void }
+
+export function Sidebar({ bridge, session, close, begin, language, setLanguage }: Props) {
+  const t = useText()
+  const { list, more, listKnown, search } = useStore(session.store, state => state)
+  const open = useStore(session.store, state => state.current?.id)
+  const [theme, setTheme] = useState<Theme>(() => readTheme(bridge))
+  const shortcuts = useRef<HTMLDialogElement>(null)
+
+  return (
+    <nav className="sidebar" aria-label={t.chats}>
+      <div className="sidebar-head">
+        <button type="button" className="new-chat" onClick={begin}>
+          <Icon name="plus" />
+          {t.newChat}
+        </button>
+        <IconButton icon="close" label={t.close} className="menu-button" onClick={close} />
+      </div>
+      <label className="search">
+        <Icon name="search" />
+        <input
+          id="search"
+          type="search"
+          value={search}
+          placeholder={t.search}
+          aria-label={t.search}
+          onChange={event => session.search(event.target.value)}
+        />
+      </label>
+      <ul className="chats">
+        {list.map(chat => (
+          <Chat
+            key={chat.id}
+            chat={chat}
+            isOpen={chat.id === open}
+            session={session}
+            pick={() => {
+              void session.open(chat.id)
+              close()
+            }}
+          />
+        ))}
+      </ul>
+      {listKnown && list.length === 0 && <p className="hint">{search.trim() === '' ? t.noChats : t.nothingFound}</p>}
+      {more && (
+        <button type="button" className="link" onClick={() => void session.showMore()}>
+          {t.showMore}
+        </button>
+      )}
+      <div className="sidebar-foot">
+        <select
+          aria-label={t.language}
+          title={t.language}
+          value={language}
+          onChange={event => setLanguage(event.target.value === 'vi' ? 'vi' : 'en')}
+        >
+          <option value="en">English</option>
+          <option value="vi">Tiếng Việt</option>
+        </select>
+        {bridge.place === 'browser' && (
+          <select
+            aria-label={t.theme}
+            title={t.theme}
+            value={theme}
+            onChange={event => {
+              const chosen = event.target.value as Theme
+              setTheme(chosen)
+              applyTheme(bridge, chosen)
+            }}
+          >
+            {THEMES.map(each => (
+              <option key={each} value={each}>
+                {t.themes[each]}
+              </option>
+            ))}
+          </select>
+        )}
+        <IconButton icon="keyboard" label={t.shortcuts} onClick={() => shortcuts.current?.showModal()} />
+        {bridge.place === 'browser' && <a href="/docs">{t.apiDocs}</a>}
+      </div>
+      <dialog ref={shortcuts} aria-label={t.shortcuts}>
+        <h2>{t.shortcuts}</h2>
+        <dl className="shortcuts">
+          {Object.entries(t.shortcutList).map(([keys, meaning]) => (
+            <div key={keys}>
+              <dt>
+                <kbd>{keys}</kbd>
+              </dt>
+              <dd>{meaning}</dd>
+            </div>
+          ))}
+        </dl>
+        <button type="button" className="secondary" onClick={() => shortcuts.current?.close()}>
+          {t.close}
+        </button>
+      </dialog>
+    </nav>
+  )
+}
+
+function Chat({ chat, isOpen, session, pick }: { chat: Conversation; isOpen: boolean; session: Session; pick(): void }) {
+  const t = useText()
+  const [renaming, setRenaming] = useState(false)
+  const menu = useRef<HTMLDetailsElement>(null)
+  const sure = useRef<HTMLDialogElement>(null)
+  const title = chat.title || t.untitled
+  const then = (action: () => void) => () => {
+    if (menu.current) menu.current.open = false
+    action()
+  }
+  useEffect(() => {
+    const away = (event: Event): void => {
+      if (menu.current && !menu.current.contains(event.target as Node)) menu.current.open = false
+    }
+    addEventListener('pointerdown', away)
+    return () => removeEventListener('pointerdown', away)
+  }, [])
+
+  if (renaming) {
+    return (
+      <li>
+        <input
+          className="rename"
+          defaultValue={chat.title}
+          aria-label={t.rename}
+          ref={input => input?.select()}
+          onBlur={() => setRenaming(false)}
+          onKeyDown={event => {
+            if (event.key === 'Enter') void session.rename(chat.id, event.currentTarget.value.trim())
+            if (event.key === 'Enter' || event.key === 'Escape') setRenaming(false)
+            event.stopPropagation()
+          }}
+        />
+      </li>
+    )
+  }
+  return (
+    <li className={isOpen ? 'open' : ''}>
+      <button type="button" className="chat" aria-current={isOpen ? 'page' : undefined} onClick={pick}>
+        <span className="chat-title">{title}</span>
+        {chat.excerpt !== undefined && <span className="excerpt">{chat.excerpt}</span>}
+      </button>
+      <details
+        className="menu"
+        ref={menu}
+        onKeyDown={event => {
+          if (event.key !== 'Escape' || !menu.current?.open) return
+          event.stopPropagation()
+          menu.current.open = false
+          menu.current.querySelector('summary')?.focus()
+        }}
+      >
+        <summary aria-label={t.chatMenu(title)} title={t.chatMenu(title)}>
+          <Icon name="more" />
+        </summary>
+        <div className="menu-items">
+          <button type="button" onClick={then(() => setRenaming(true))}>
+            {t.rename}
+          </button>
+          <button type="button" onClick={then(() => void session.export(chat.id, 'markdown'))}>
+            {t.exportMarkdown}
+          </button>
+          <button type="button" onClick={then(() => void session.export(chat.id, 'json'))}>
+            {t.exportJson}
+          </button>
+          <button type="button" className="danger" onClick={then(() => sure.current?.showModal())}>
+            {t.remove}
+          </button>
+        </div>
+      </details>
+      <dialog ref={sure} aria-label={t.remove}>
+        <p>{t.removeSure(title)}</p>
+        <div className="row">
+          <button type="button" className="secondary" onClick={() => sure.current?.close()}>
+            {t.cancel}
+          </button>
+          <button type="button" onClick={() => void session.remove(chat.id)}>
+            {t.remove}
+          </button>
+        </div>
+      </dialog>
+    </li>
+  )
+}

@@ -1,0 +1,23 @@
+/** Every word of the pages, in English and Vietnamese. */
+import { createContext, useContext } from 'react'
+import { en, type Texts } from './texts_en.ts'
+import { vi } from './texts_vi.ts'
+
+export type Language = 'en' | 'vi'
+export const LANGUAGES: { [language in Language]: Texts } = { en, vi }
+
+/** @param wanted what the browser or the editor is set to, the best first */
+export function chooseLanguage(wanted: readonly string[]): Language {
+  const first = wanted.map(tag => tag.slice(0, 2).toLowerCase()).find(tag => tag === 'vi' || tag === 'en')
+  return first === 'vi' ? 'vi' : 'en'
+}
+
+export const TextContext = createContext<Texts>(en)
+export const useText = (): Texts => useContext(TextContext)
+
+/** @param bytes as a person reads it: `1.2 GB` */
+export function sizeText(bytes: number): string {
+  if (bytes < 1e6) return `${Math.max(1, Math.round(bytes / 1e3))} KB`
+  if (bytes < 1e9) return `${Math.round(bytes / 1e6)} MB`
+  return `${(bytes / 1e9).toFixed(1)} GB`
+}

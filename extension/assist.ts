@@ -53,7 +53,7 @@ export async function review({ client }: Deps, given?: Scope): Promise<void> {
     return
   }
   const show = vscode.l10n.t('Show Problems')
-  const message = vscode.l10n.t('The review found {0} places in {1} files.', answer.findings, answer.files)
+  const message = vscode.l10n.t('Findings of the review: {0}. Files read: {1}.', answer.findings, answer.files)
   if ((await vscode.window.showInformationMessage(message, show)) === show) {
     await vscode.commands.executeCommand('workbench.actions.view.problems')
   }

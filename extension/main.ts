@@ -25,6 +25,7 @@ import {
   type ModelArgument,
   pinModel,
   switchModel,
+  tellNoModel,
   unloadModel,
   useModel,
   useTrained,
@@ -44,6 +45,9 @@ export type ExtensionApi = {
   /** When the language server answered for the first time. */
   ready: Promise<void>
 }
+
+/** A hub that has just started is still reading its folders. */
+const SETTLE_MS = 5000
 
 let client: Client | undefined
 
@@ -79,6 +83,7 @@ export function activate(context: vscode.ExtensionContext): ExtensionApi {
     'aiHub.doctor': () => showDoctor(hub, pages),
     'aiHub.showLogs': () => showLogs(hub, log),
     'aiHub.copyUrl': () => copyUrl(hub),
+    'aiHub.openChat': async () => vscode.env.openExternal(vscode.Uri.parse(`${(await hub.ensure()).url}/`)),
     'aiHub.openDocs': async () => vscode.env.openExternal(vscode.Uri.parse(`${(await hub.ensure()).url}/docs`)),
     'aiHub.openModels': () => openModels(hub),
     'aiHub.walkthrough': () =>
@@ -142,6 +147,9 @@ export function activate(context: vscode.ExtensionContext): ExtensionApi {
     const listening = connected.onConnected(() => {
       listening.dispose()
       resolve()
+      setTimeout(() => {
+        if (hub.state === 'ready' && events.models.length === 0) void tellNoModel(hub)
+      }, SETTLE_MS)
     })
   })
   // The editor must not wait for the hub.

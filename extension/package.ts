@@ -133,6 +133,9 @@ function stageHub(hub: string, target: Target, find: (name: string) => string): 
   for (const file of globSync('server/**/*.{ts,mjs,sql,json,html,css,js,svg}', { cwd: ROOT })) {
     copy(join(ROOT, file), join(hub, file))
   }
+  // The pages are built as the hub does it in a clone; a package carries what came of it.
+  execFileSync(process.execPath, [join(ROOT, 'webview', 'build.ts')], { stdio: 'pipe' })
+  cpSync(join(ROOT, 'dist', 'webview'), join(hub, 'dist', 'webview'), { recursive: true })
   const names = closure(Object.keys(dependencies).filter(name => !NOT_CARRIED.has(name)))
   for (const name of names) copyPackage(join(ROOT, 'node_modules', name), join(hub, 'node_modules', name), target)
   for (const name of [target.ffi, ...target.models]) {

@@ -129,6 +129,7 @@ export async function showMenu({ hub, events, snooze }: Deps): Promise<void> {
     rows.push({ label: `$(bell-slash) ${vscode.l10n.t('Snooze…')}`, run: command('aiHub.snooze') })
   }
   separator(vscode.l10n.t('More'))
+  rows.push({ label: `$(comment-discussion) ${vscode.l10n.t('Open chat')}`, run: command('aiHub.openChat') })
   rows.push({ label: `$(checklist) ${vscode.l10n.t('Review changes…')}`, run: command('aiHub.review') })
   rows.push({ label: `$(copy) ${vscode.l10n.t('Copy the OpenAI base URL')}`, run: command('aiHub.copyUrl') })
   rows.push({ label: `$(output) ${vscode.l10n.t('Show logs')}`, run: command('aiHub.showLogs') })

@@ -103,8 +103,11 @@ async function confirm(plan: Plan): Promise<boolean> {
     ...warnings.map(warning => ({ label: `$(warning) ${warning}` })),
   ]
   const title = vscode.l10n.t('Train {0}', plan.model)
-  const chosen = await vscode.window.showQuickPick(rows, { title, ignoreFocusOut: true })
-  return chosen === start
+  for (;;) {
+    const chosen = await vscode.window.showQuickPick(rows, { title, ignoreFocusOut: true })
+    // The other rows are there to be read.
+    if (chosen === undefined || chosen === start) return chosen === start
+  }
 }
 
 /** Shows how far the job is; the notification may be closed, and the job goes on unless it is cancelled. */
@@ -197,7 +200,7 @@ function tellStage(stage: TrainingJobOut['stage']): string | undefined {
     tokens: vscode.l10n.t('cutting the text into tokens'),
     plan: vscode.l10n.t('planning'),
     search: vscode.l10n.t('looking for the best settings'),
-    waiting: vscode.l10n.t('waiting for memory'),
+    waiting: vscode.l10n.t('waiting'),
     training: vscode.l10n.t('starting'),
     publishing: vscode.l10n.t('writing the adapter'),
   }

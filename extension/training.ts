@@ -76,53 +76,49 @@ async function isSure(message: string): Promise<boolean> {
 }
 
 export function describeEvaluation({ base, candidate, metrics, summary, warnings, samples }: EvaluationReport): string {
-  const rows = metrics.map(({ meaning, base: before, candidate: after, interval, verdict }) =>
-    cells([
-      meaning,
-      before.toFixed(3),
-      after.toFixed(3),
-      `${interval.low.toFixed(3)} … ${interval.high.toFixed(3)}`,
-      verdict,
-    ]),
-  )
+  const t = vscode.l10n.t
+  const rows = metrics.map(({ meaning, base: before, candidate: after, difference, interval, verdict }) => {
+    const range = `${difference.toFixed(3)} (${interval.low.toFixed(3)} … ${interval.high.toFixed(3)})`
+    return [meaning, before.toFixed(3), after.toFixed(3), range, verdict]
+  })
   return [
     `# ${candidate.id}`,
-    `**${summary}**`,
-    `${base.id} → ${candidate.id}, ${vscode.l10n.t('{0} samples', samples.taken)}`,
-    [
-      cells([
-        vscode.l10n.t('Measure'),
-        vscode.l10n.t('Base'),
-        vscode.l10n.t('Adapter'),
-        vscode.l10n.t('Difference'),
-        vscode.l10n.t('Verdict'),
-      ]),
-      cells(['---', '--:', '--:', '---', '---']),
-      ...rows,
-    ].join('\n'),
+    summary,
+    `${base.id} → ${candidate.id}, ${t('{0} samples', samples.taken)}`,
+    table([t('Measure'), t('Base'), t('Adapter'), t('Difference'), t('Verdict')], rows),
     ...warnings.map(warning => `- ${warning}`),
   ].join('\n\n')
 }
 
 export function describeReport(name: string, report: QualityReport): string {
-  const found = report.findings.filter(finding => finding.count > 0)
+  const t = vscode.l10n.t
+  const { samples, kept, removed, changed, tokens, languages, findings } = report
+  const found = findings.filter(finding => finding.count > 0)
+  const facts = [
+    [t('Samples'), t('{0} read, {1} kept, {2} removed, {3} mended', samples, kept, removed, changed)],
+    [t('Tokens'), t('{0}; half of the samples have up to {1}, the longest {2}', tokens.total, tokens.p50, tokens.most)],
+    [t('Languages'), languages.map(({ language, share }) => `${language} ${Math.round(share * 100)}%`).join(', ')],
+  ]
   return [
     `# ${name}`,
-    ...(found.length === 0 ? [vscode.l10n.t('Nothing is wrong with it.')] : []),
+    table(['', ''], facts),
+    ...(found.length === 0 ? [t('Nothing is wrong with it.')] : []),
     ...found.map(({ title, severity, count, removed, changed, examples }) =>
       [
         `## ${title}`,
-        vscode.l10n.t('{0}: {1} found, {2} removed, {3} mended', severity, count, removed, changed),
-        ...examples
-          .slice(0, 3)
-          .map(
-            ({ excerpt, note }) => `> ${excerpt.replaceAll('\n', ' ')}${note === undefined ? '' : `  \n> *${note}*`}`,
-          ),
+        t('{0}: {1} found, {2} removed, {3} mended', severity, count, removed, changed),
+        ...examples.slice(0, 3).map(({ excerpt, note }) => quote(excerpt, note)),
       ].join('\n\n'),
     ),
   ].join('\n\n')
 }
 
-function cells(values: readonly string[]): string {
-  return `| ${values.map(value => value.replaceAll('|', '\\|')).join(' | ')} |`
+function quote(excerpt: string, note: string | undefined): string {
+  return `> ${excerpt.replaceAll('\n', ' ')}${note === undefined ? '' : `  \n> *${note}*`}`
+}
+
+function table(heading: readonly string[], rows: readonly (readonly string[])[]): string {
+  const line = (values: readonly string[]): string =>
+    `| ${values.map(value => value.replaceAll('|', '\\|')).join(' | ')} |`
+  return [heading, heading.map(() => '---'), ...rows].map(line).join('\n')
 }

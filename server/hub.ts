@@ -1,7 +1,5 @@
 /** A running hub: home, settings, database, registry, scheduler and the HTTP door, put together and taken apart again. */
-import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
-import { availableParallelism, cpus } from 'node:os'
 import { join, resolve } from 'node:path'
 import { openEditors } from './editors.ts'
 import { adapterRoutes } from './http/adapters.ts'
@@ -13,13 +11,15 @@ import { createEvents, type Events, toBrief, toEvent } from './http/events.ts'
 import { createLoadReader } from './http/events_load.ts'
 import { fileRoutes, tidyFiles } from './http/files.ts'
 import { fineTuningRoutes } from './http/fine_tuning.ts'
-import type { EndpointDeps, Purpose } from './http/generate.ts'
+import type { EndpointDeps } from './http/generate.ts'
 import { isLsp } from './http/lsp.ts'
 import { responsesRoutes } from './http/responses.ts'
 import { createServer, type Server } from './http/server.ts'
 import { settingsRoutes } from './http/settings.ts'
 import { chatKeeper, storedChatRoutes } from './http/stored_chats.ts'
 import { trainingRoutes } from './http/training.ts'
+import { loadSettings, measuredBytes, profileKey, rates, readSettingsFile } from './hub_loading.ts'
+import { defaultModel, systemStatus } from './hub_status.ts'
 import { HubError } from './lib/error.ts'
 import { alreadyRuns, claimHub, ensureHome, findHub } from './lib/home.ts'
 import { watchIdle } from './lib/idle.ts'
@@ -34,10 +34,10 @@ import { sha256 } from './models/gguf.ts'
 import type { ModelStatus, Models } from './models/models.ts'
 import { prepareWorker, WorkerProcess } from './models/process.ts'
 import { createRegistry, type Registry } from './models/registry.ts'
-import { type LoadSettings, Scheduler, type Speeds } from './models/scheduler.ts'
+import { Scheduler } from './models/scheduler.ts'
 import { openDatabase } from './storage/db.ts'
 import { jobsOf } from './storage/jobs.ts'
-import { type ProfileKey, readProfile, recordProfile } from './storage/profiles.ts'
+import { readProfile, recordProfile } from './storage/profiles.ts'
 import { pruneResponses } from './storage/responses.ts'
 import { readSettings } from './storage/settings.ts'
 import { createAbTests } from './training/ab_test.ts'
@@ -45,10 +45,7 @@ import { createEvaluations } from './training/evaluations.ts'
 import { openTraining } from './training/open.ts'
 import { storedTurns } from './training/stored_turns.ts'
 import { EvaluationRequest } from './wire/evaluation.ts'
-import type { ModelFile } from './wire/model.ts'
 import { resolveSettings, type Settings, type Sources } from './wire/settings.ts'
-import type { SystemStatus } from './wire/system.ts'
-import type { LoadOptions } from './wire/worker.ts'
 
 export const VERSION: string = (createRequire(import.meta.url)('../package.json') as { version: string }).version
 
@@ -249,7 +246,7 @@ export async function startHub(options: HubOptions): Promise<Hub> {
           storeChat: chatKeeper(db),
           version: VERSION,
           startedAt,
-          systemStatus: () => systemStatus(models, registry, startedAt, cores),
+          systemStatus: () => systemStatus(models, registry, { version: VERSION, startedAt, cores }),
         }),
         ...responsesRoutes({ ...endpoints, db }),
         ...storedChatRoutes({ db }),
@@ -364,36 +361,6 @@ async function listen(server: Server, host: string, port: number): Promise<{ url
   }
 }
 
-function readSettingsFile(home: string): { file?: { [name: string]: unknown } } {
-  const path = join(home, 'settings.json')
-  let text: string
-  try {
-    text = readFileSync(path, 'utf8')
-  } catch {
-    return {}
-  }
-  try {
-    const value: unknown = JSON.parse(text.replace(/^\uFEFF/, ''))
-    if (typeof value !== 'object' || value === null || Array.isArray(value)) throw new Error('it must hold an object')
-    return { file: value as { [name: string]: unknown } }
-  } catch (cause) {
-    throw new HubError(
-      'invalid_request',
-      `${path} cannot be read: ${cause instanceof Error ? cause.message : cause}. Mend or remove it.`,
-      { cause },
-    )
-  }
-}
-
-function loadSettings(settings: Settings, cores: number): LoadSettings {
-  return {
-    ...settings,
-    // One core stays for the hub, the worker's own thread and the user's other programs.
-    threads: settings.threads > 0 ? settings.threads : Math.max(1, cores - 1),
-    promptCacheBytes: settings.promptCacheMiB * 2 ** 20,
-  }
-}
-
 /** Models whose card says `pin` are loaded at once, one after the other. */
 async function loadPinned(models: Scheduler, log: Log): Promise<void> {
   for (const { file } of models.list()) {
@@ -416,29 +383,6 @@ function idOf(models: Models, name: string): string | undefined {
 
 const tellJob = (id: string | undefined) => (id === undefined ? undefined : `job ${id}`)
 
-// Profiles: what loading and running a model took here.
-
-function profileKey(file: ModelFile, load: LoadOptions): ProfileKey {
-  return {
-    model: file.id,
-    bytes: file.bytes,
-    modifiedMs: Math.round(file.modified_ms),
-    device: load.library,
-    contextTokens: load.contextTokens,
-  }
-}
-
-function measuredBytes(profile: ReturnType<typeof readProfile>, load: LoadOptions): number | undefined {
-  return load.device === 'cpu' ? profile?.residentBytes : profile?.deviceBytes
-}
-
-function rates(speeds: Speeds): { promptPerSecond?: number; generationPerSecond?: number } {
-  return {
-    ...(speeds.promptMs > 0 && { promptPerSecond: (speeds.promptTokens * 1000) / speeds.promptMs }),
-    ...(speeds.predictedMs > 0 && { generationPerSecond: (speeds.predictedTokens * 1000) / speeds.predictedMs }),
-  }
-}
-
 function logState(log: Log, { file, state, progress, error, info }: ModelStatus): void {
   if (progress !== undefined && progress > 0) return
   log.info('model', {
@@ -449,92 +393,4 @@ function logState(log: Log, { file, state, progress, error, info }: ModelStatus)
     context: info?.contextTokens,
     load_ms: info === undefined ? undefined : Math.round(info.loadMs),
   })
-}
-
-// What a request without a model gets, and the status page.
-
-/** A loaded model fit for the purpose, else the smallest one on disk: it answers soonest. */
-function defaultModel(models: Scheduler, purpose: Purpose): string | undefined {
-  const usable = models
-    .list()
-    .filter(({ file }) => file.status === 'ok' && file.facts?.kind === 'model' && fits(file, purpose))
-  const rank = (status: ModelStatus) => [
-    // A toy serves only where there is nothing else, loaded or not.
-    status.file.sidecar.toy === true ? 1 : 0,
-    status.state === 'ready' ? 0 : 1,
-    status.file.folder === (purpose === 'code' ? 'code_models' : 'chat_models') ? 0 : 1,
-    status.file.bytes,
-  ]
-  usable.sort((a, b) => {
-    const [first, second] = [rank(a), rank(b)]
-    return first.reduce((order, value, index) => order || value - second[index]!, 0)
-  })
-  return usable[0]?.file.id
-}
-
-function fits(file: ModelFile, purpose: Purpose): boolean {
-  if (purpose === 'code') return file.facts?.fim === true
-  if (purpose === 'embedding') return file.facts?.pooling !== 'rank'
-  return file.facts?.pooling === undefined
-}
-
-async function systemStatus(
-  models: Scheduler,
-  registry: Registry,
-  startedAt: number,
-  cores: number,
-): Promise<SystemStatus> {
-  const [reports] = await Promise.all([models.reports(), models.refresh()])
-  const memory = readMemory()
-  const processors = cpus()
-  const listed = models.list()
-  const loaded = listed.filter(
-    status => status.state === 'ready' || status.state === 'loading' || status.state === 'unloading',
-  )
-  const devices = reports
-    .filter(report => report.works)
-    .flatMap(report =>
-      report.devices
-        .filter(device => (report.device === 'cpu') === (device.kind === 'cpu'))
-        .map(device => ({
-          kind: report.device,
-          name: device.description || device.name,
-          total_bytes: report.device === 'cpu' ? memory.totalBytes : device.totalBytes,
-          free_bytes: report.device === 'cpu' ? memory.availableBytes : device.freeBytes,
-        })),
-    )
-  return {
-    version: VERSION,
-    pid: process.pid,
-    started_at: startedAt,
-    uptime_s: (Date.now() - startedAt) / 1000,
-    platform: `${process.platform} ${process.arch}`,
-    cpu: {
-      name: processors[0]?.model ?? 'unknown',
-      physical_cores: cores,
-      logical_cores: processors.length || availableParallelism(),
-    },
-    memory: {
-      total_bytes: memory.totalBytes,
-      available_bytes: memory.availableBytes,
-      hub_rss_bytes: process.memoryUsage.rss(),
-    },
-    devices,
-    models: {
-      listed: registry.list().length,
-      broken: listed.filter(status => status.state === 'broken').length,
-      resident: loaded.map(status => ({
-        id: status.file.id,
-        state: status.state,
-        ...(status.info !== undefined && { device: status.info.device }),
-        memory_bytes: status.stats?.rssBytes ?? status.info?.memoryBytes ?? 0,
-        device_bytes: status.info?.deviceBytes ?? 0,
-        in_use: status.inUse,
-      })),
-    },
-    queue: {
-      running: listed.reduce((sum, status) => sum + (status.stats?.busy ?? 0), 0),
-      waiting: listed.reduce((sum, status) => sum + (status.stats?.queued ?? 0), 0),
-    },
-  }
 }

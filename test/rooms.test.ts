@@ -25,8 +25,10 @@ const LEVEL: { [room: string]: number } = {
   'server/http': 5,
   'server/lsp': 5,
   'server/cli': 5,
-  // A part of the hub's composition.
+  // Parts of the hub's composition.
   'server/editors.ts': 5.5,
+  'server/hub_loading.ts': 5.5,
+  'server/hub_status.ts': 5.5,
   'server/hub.ts': 6,
   'server/commands.ts': 7,
   'server/main.ts': 8,
@@ -53,6 +55,13 @@ const OWNER: { [name: string]: string[] } = {
   '@huggingface/jinja': ['server/worker'],
   'vscode-languageserver': ['server/lsp'],
   'vscode-languageclient': ['extension'],
+  react: ['webview'],
+  'react-dom': ['webview'],
+  'markdown-it': ['webview'],
+  dompurify: ['webview'],
+  'highlight.js': ['webview'],
+  katex: ['webview'],
+  esbuild: ['extension', 'webview'],
 }
 
 type Import = { from: string; to: string; typeOnly: boolean }

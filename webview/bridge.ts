@@ -1,7 +1,5 @@
-/** Where the page runs, hidden: in a browser it speaks to the hub itself, in a VS Code panel through the extension. */
+/** What a page asks of the place where it runs: the hub, what survives a reload, and in VS Code the editor. */
 import type { HubEvent } from '../server/wire/events.ts'
-import { browserBridge } from './bridge_browser.ts'
-import { type PanelApi, panelBridge } from './bridge_panel.ts'
 
 export type Method = 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'
 
@@ -23,12 +21,3 @@ export type Bridge = {
 
 /** `last` = the page is being left: the request must outlive it. */
 export type RequestOptions = { signal?: AbortSignal; last?: boolean }
-
-declare global {
-  /** There in a VS Code panel only. */
-  var acquireVsCodeApi: (() => PanelApi) | undefined
-}
-
-export function createBridge(): Bridge {
-  return typeof acquireVsCodeApi === 'function' ? panelBridge(acquireVsCodeApi()) : browserBridge()
-}

@@ -26,7 +26,12 @@ export function browserBridge(): Bridge {
 
   return {
     place: 'browser',
-    async request<T>(method: string, path: string, body?: unknown, { signal, last }: { signal?: AbortSignal; last?: boolean } = {}) {
+    async request<T>(
+      method: string,
+      path: string,
+      body?: unknown,
+      { signal, last }: { signal?: AbortSignal; last?: boolean } = {},
+    ) {
       const init = { method, ...json(body), ...(signal && { signal }), ...(last && { keepalive: true }) }
       const response = await call(path, init)
       return (await response.json()) as T
@@ -43,7 +48,7 @@ export function browserBridge(): Bridge {
         }
       } catch (thrown) {
         if (signal.aborted) throw thrown
-        throw toHubFailure(thrown)
+        throw toHubFailure(thrown).unreachable ? new HubFailure('unreachable', 'The hub does not answer.') : thrown
       } finally {
         await reader.cancel().catch(() => undefined)
       }

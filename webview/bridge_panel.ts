@@ -24,7 +24,12 @@ export function panelBridge(api: PanelApi): Bridge {
 
   return {
     place: 'panel',
-    request<T>(method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE', path: string, body?: unknown, options: { signal?: AbortSignal } = {}) {
+    request<T>(
+      method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE',
+      path: string,
+      body?: unknown,
+      options: { signal?: AbortSignal } = {},
+    ) {
       const id = ++last
       const { promise, resolve, reject } = Promise.withResolvers<T>()
       waiting.set(id, message => {

@@ -45,7 +45,7 @@ export const en = {
 
   toyTitle: 'Only the small starter model is here.',
   toyText: 'It shows how everything works, but it knows next to nothing. For real answers, put a GGUF model into',
-  toyAdvice: (parameters: string) => `About ${parameters} parameters in Q4_K_M fit the memory that is free now.`,
+  toyAdvice: (parameters: string) => `About ${parameters} parameters in Q4_K_M suit this machine.`,
   toyHow: 'Download an instruct model as a .gguf file, copy it there, and it appears in the list within a second.',
   noModelTitle: 'There is no model yet.',
 
@@ -113,7 +113,6 @@ export const en = {
   repeatPenalty: 'Repeat penalty',
   maxTokens: 'Token limit of an answer',
   seed: 'Seed',
-  seedHint: 'the same seed gives the same answer',
   reasoningEffort: 'Reasoning effort',
   schema: 'JSON schema of the answers',
   schemaHint: 'Answers are JSON that follows it',
@@ -133,9 +132,9 @@ export const en = {
   apiDocs: 'API',
   shortcuts: 'Keyboard',
   shortcutList: {
-    'Enter': 'send',
+    Enter: 'send',
     'Shift+Enter': 'new line',
-    'Esc': 'stop the answer, close a panel',
+    Esc: 'stop the answer, close a panel',
     'Alt+N': 'new chat',
     'Alt+K': 'search chats',
     'Alt+M': 'models',

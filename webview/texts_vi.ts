@@ -45,8 +45,9 @@ export const vi: Texts = {
   processor: 'Bộ xử lý',
 
   toyTitle: 'Hiện chỉ có mô hình khởi đầu rất nhỏ.',
-  toyText: 'Nó cho thấy mọi thứ hoạt động ra sao nhưng hầu như không biết gì. Để có câu trả lời thật, hãy đặt một mô hình GGUF vào',
-  toyAdvice: parameters => `Bộ nhớ đang trống vừa cho khoảng ${parameters} tham số ở dạng Q4_K_M.`,
+  toyText:
+    'Nó cho thấy mọi thứ hoạt động ra sao nhưng hầu như không biết gì. Để có câu trả lời thật, hãy đặt một mô hình GGUF vào',
+  toyAdvice: parameters => `Máy này hợp với mô hình khoảng ${parameters} tham số ở dạng Q4_K_M.`,
   toyHow: 'Tải một mô hình instruct dạng tệp .gguf, chép vào đó, và nó sẽ có trong danh sách sau một giây.',
   noModelTitle: 'Chưa có mô hình nào.',
 
@@ -114,7 +115,6 @@ export const vi: Texts = {
   repeatPenalty: 'Phạt lặp lại',
   maxTokens: 'Giới hạn token của câu trả lời',
   seed: 'Seed',
-  seedHint: 'cùng seed cho cùng câu trả lời',
   reasoningEffort: 'Mức suy luận',
   schema: 'JSON schema của câu trả lời',
   schemaHint: 'Câu trả lời là JSON theo đúng schema',
@@ -134,9 +134,9 @@ export const vi: Texts = {
   apiDocs: 'API',
   shortcuts: 'Bàn phím',
   shortcutList: {
-    'Enter': 'gửi',
+    Enter: 'gửi',
     'Shift+Enter': 'xuống dòng',
-    'Esc': 'dừng câu trả lời, đóng bảng',
+    Esc: 'dừng câu trả lời, đóng bảng',
     'Alt+N': 'cuộc trò chuyện mới',
     'Alt+K': 'tìm cuộc trò chuyện',
     'Alt+M': 'mô hình',

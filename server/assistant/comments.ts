@@ -52,7 +52,7 @@ const MARKS: { [language: string]: Marks } = {
 }
 
 /** Longer files are not searched. */
-const MOST_CHARACTERS = 2_000_000
+const MOST_CHARACTERS = 1_000_000
 
 /** The comments in order; none where the language is unknown. */
 export function commentsOf(text: string, language: string): Comment[] {

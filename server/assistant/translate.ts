@@ -83,17 +83,25 @@ function paragraphsOf(code: Code): Paragraph[] {
   const { start, end } = code.start < code.end ? wholeLines(code) : code
   const comments = commentsOf(text, language)
   // Without a selection the comment in the cursor's line.
-  const wanted =
-    start === end
-      ? comments.filter(each => lineStart(text, each.start) <= end && start <= lineEnd(text, each.end))
-      : comments.filter(each => each.start < end && start < each.end)
+  const own = { start: lineStart(text, start), end: lineEnd(text, end) }
+  const wanted = comments.filter(each =>
+    start === end ? each.start <= own.end && own.start <= each.end : each.start < end && start < each.end,
+  )
+  /** The next line end, looked for once: a minified file has many comments in one line. */
+  let newline = -1
+  const stopOf = (at: number, most: number): number => {
+    if (newline < at) newline = text.indexOf('\n', at)
+    if (newline < 0) newline = text.length
+    if (newline >= most) return most
+    return newline > at && text[newline - 1] === '\r' ? newline - 1 : newline
+  }
   const paragraphs: Paragraph[] = []
   for (const comment of wanted) {
     const isLine = comment.close === ''
     let at = comment.start
     let joins = false
     while (at < comment.end) {
-      const stop = Math.min(comment.end, lineEnd(text, at))
+      const stop = stopOf(at, comment.end)
       const line = commentLine(text, comment, at, stop)
       const inside = line !== undefined && (start === end || (line.end > start && line.start < end))
       if (line === undefined || !inside) joins = false
@@ -102,17 +110,15 @@ function paragraphsOf(code: Code): Paragraph[] {
         const before = previous?.lines.at(-1)
         const between = before === undefined ? '' : text.slice(before.end, line.start)
         const adjacent = isLine ? isNextLine(text, before?.end, comment) : joins
-        const sameColumn =
-          before !== undefined && (isLine ? column(text, before.start) === column(text, line.start) : true)
-        if (previous !== undefined && adjacent && sameColumn && !line.begins) {
+        const goesOn = previous !== undefined && before !== undefined && adjacent && !line.begins
+        if (goesOn && (!isLine || column(text, before.start) === column(text, line.start))) {
           previous.lines.push(line)
           if (previous.lines.length === 2) previous.joint = between
         } else paragraphs.push({ lines: [line], joint: '' })
         joins = true
       }
-      const following = text.indexOf('\n', stop)
-      if (following < 0) break
-      at = following + 1
+      if (newline >= comment.end) break
+      at = newline + 1
     }
   }
   return paragraphs

@@ -22,12 +22,12 @@ import {
   ConversationList,
   ConversationMessage,
   ConversationMessageIn,
+  Conversation as ConversationOut,
   ConversationParams,
   ConversationQuery,
   ConversationRequest,
   ConversationUpdate,
   ConversationWhole,
-  Conversation as ConversationOut,
   ExportQuery,
   MessageParams,
 } from '../wire/conversations.ts'
@@ -74,7 +74,13 @@ export function conversationRoutes({ db, now }: { db: Database; now(): number })
       response: ConversationOut,
       handler({ body }) {
         const at = now()
-        const made = { id: `chat_${randomUUID().replaceAll('-', '')}`, createdMs: at, updatedMs: at, leaf: null, ...body }
+        const made = {
+          id: `chat_${randomUUID().replaceAll('-', '')}`,
+          createdMs: at,
+          updatedMs: at,
+          leaf: null,
+          ...body,
+        }
         createConversation(db, made)
         return toOut(made)
       },

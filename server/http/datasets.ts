@@ -55,6 +55,9 @@ export type DatasetDeps = ImportDeps & {
   models?: Pick<Models, 'acquire'>
 }
 
+/** A person waits for the answer. */
+const MEASURED_MS = 30_000
+
 const Params = z.strictObject({ name: DatasetName })
 
 export function datasetRoutes(deps: DatasetDeps): Route[] {
@@ -202,7 +205,7 @@ async function withQuality<T>(
   act: (quality: NonNullable<ImportDeps['quality']>) => Promise<T>,
 ): Promise<T> {
   if (model === undefined) return act(deps.quality ?? {})
-  return withLease(modelsOf(deps), model, signal, lease => act(baseQuality(lease, deps.now)))
+  return withLease(modelsOf(deps), model, signal, lease => act(baseQuality(lease, deps.now, MEASURED_MS)))
 }
 
 type Wanted = Omit<z.output<typeof DatasetCheckRequest>, 'filters'>

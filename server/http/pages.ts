@@ -107,7 +107,10 @@ function send(response: Response, folder: string, name: string, next: (error?: u
 
 /** Builds in a process of its own, so that the hub keeps nothing of the compiler. */
 async function run(script: string): Promise<void> {
-  const child: ChildProcess = spawn(process.execPath, [script], { stdio: ['ignore', 'ignore', 'pipe'], windowsHide: true })
+  const child: ChildProcess = spawn(process.execPath, [script], {
+    stdio: ['ignore', 'ignore', 'pipe'],
+    windowsHide: true,
+  })
   let said = ''
   child.stderr?.setEncoding('utf8').on('data', (text: string) => {
     said = (said + text).slice(-2000)

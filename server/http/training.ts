@@ -5,6 +5,7 @@ import { insideFolder } from '../lib/inside.ts'
 import { toJobOut } from '../training/job_state.ts'
 import type { Jobs, NewJob } from '../training/jobs.ts'
 import type { Schedules } from '../training/schedule.ts'
+import { tellLost } from '../training/work.ts'
 import {
   ScheduleDeleted,
   ScheduleList,
@@ -49,7 +50,7 @@ export function trainingRoutes(deps: TrainingDeps): Route[] {
           model: request.model,
           name: request.name,
           samples: { training: imported!.training, validation: imported!.validation },
-          notes: imported!.notes,
+          notes: [...imported!.notes, ...tellLost(stats!)],
           stats: stats!,
           plan: plan!,
         }

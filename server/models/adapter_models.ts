@@ -112,23 +112,41 @@ export function withAdapters(deps: AdapterModelsDeps): Models {
     return worker
   }
 
+  /** Counts one more user of the adapter, begun to be loaded where it is not there; those that nobody uses make room for it. @throws HubError */
+  async function hold(worker: Worker, lease: Lease, adapter: Adapter): Promise<Beside> {
+    for (;;) {
+      const there = worker.adapters.get(adapter.id)
+      if (there !== undefined && contentOf(there.adapter) === contentOf(adapter)) {
+        // Last in the order is what was used last.
+        worker.adapters.delete(adapter.id)
+        worker.adapters.set(adapter.id, there)
+        there.users++
+        return there
+      }
+      if (there !== undefined) void retire(worker, there)
+      try {
+        const begun = load(worker, lease, adapter)
+        begun.users++
+        return begun
+      } catch (thrown) {
+        const idle = [...worker.adapters.values()].find(({ users, adapter: { card } }) => users === 0 && !card.pin)
+        if (HubError.from(thrown).code !== 'insufficient_memory' || idle === undefined) throw thrown
+        log.info('unloading to make room', { model: idle.adapter.id, for: adapter.id })
+        await retire(worker, idle)
+      }
+    }
+  }
+
   /** Loads the adapter into the worker where it is not there, and holds it. @throws HubError */
   async function use(lease: Lease, adapter: Adapter, scale: number): Promise<Use> {
     const worker = workerOf(lease)
-    let beside = worker.adapters.get(adapter.id)
-    if (beside !== undefined && contentOf(beside.adapter) !== contentOf(adapter)) {
-      retire(worker, beside)
-      beside = undefined
-    }
-    beside ??= load(worker, lease, adapter)
-    const held = beside
-    held.users++
+    const held = await hold(worker, lease, adapter)
     let released = false
     const release = () => {
       if (released) return
       released = true
       held.users--
-      leave(worker, held)
+      void leave(worker, held)
     }
     try {
       await held.loading
@@ -175,23 +193,25 @@ export function withAdapters(deps: AdapterModelsDeps): Models {
     if (baseOf(worker.base)?.info === worker.info) models.addMemory(worker.base, -bytes)
   }
 
-  function retire(worker: Worker, beside: Beside): void {
+  /** Resolves when it has left the worker, or while somebody uses it. */
+  function retire(worker: Worker, beside: Beside): Promise<void> {
     if (worker.adapters.get(beside.adapter.id) === beside) worker.adapters.delete(beside.adapter.id)
     beside.retired = true
-    leave(worker, beside)
+    return leave(worker, beside)
   }
 
   /** A retired adapter whose last user is gone leaves the worker. */
-  function leave(worker: Worker, beside: Beside): void {
+  async function leave(worker: Worker, beside: Beside): Promise<void> {
     if (!beside.retired || beside.users > 0) return
-    const unload = async () => {
+    try {
       await beside.loading
       await worker.ask({ type: 'unload_adapter', name: beside.key }, new AbortController().signal)
       giveBack(worker, beside.bytes)
       log.info('adapter unloaded', { model: beside.adapter.id })
+    } catch (thrown) {
+      // Where the process has ended there is nothing to unload.
+      log.debug('not unloaded', { model: beside.adapter.id, reason: String(thrown) })
     }
-    // Where the process has ended there is nothing to unload.
-    unload().catch(thrown => log.debug('not unloaded', { model: beside.adapter.id, reason: String(thrown) }))
   }
 
   /** Adapters that are gone or replaced leave the workers. */
@@ -199,7 +219,7 @@ export function withAdapters(deps: AdapterModelsDeps): Models {
     for (const worker of workers.values()) {
       for (const [id, beside] of worker.adapters) {
         const now = adapters.get(id)
-        if (now === undefined || contentOf(now) !== contentOf(beside.adapter)) retire(worker, beside)
+        if (now === undefined || contentOf(now) !== contentOf(beside.adapter)) void retire(worker, beside)
       }
     }
   })
@@ -300,7 +320,7 @@ export function withAdapters(deps: AdapterModelsDeps): Models {
             `${adapterId} is in use by ${beside.users} requests; wait for them or cancel them`,
           )
         }
-        retire(worker, beside)
+        await retire(worker, beside)
       }
       return status
     },

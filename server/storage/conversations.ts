@@ -100,7 +100,13 @@ export function updateConversation(
 ): StoredConversation | undefined {
   const before = findConversation(db, id)
   if (before === undefined) return undefined
-  const { title, model, training, options, leaf } = { ...before, ...changes }
+  const {
+    title = before.title,
+    model = before.model,
+    training = before.training,
+    options = before.options,
+    leaf = before.leaf,
+  } = changes
   db.batch([
     {
       sql: 'update conversations set title = ?, model = ?, training = ?, options = ?, leaf = ? where id = ?',

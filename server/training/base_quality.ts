@@ -5,13 +5,14 @@ import type { Sample } from '../wire/sample.ts'
 import { lossOf } from './measure.ts'
 import type { QualityOptions } from './quality.ts'
 
-/** A large model without a GPU reads slowly: what it has not read after so long is left out. */
-const MEASURED_MS = 60_000
-
-/** @param lease of the base, to be held until the inspection has ended */
+/**
+ * @param lease of the base, to be held until the inspection has ended
+ * @param measuredMs a large model without a GPU reads slowly: samples that it has not read after so long are left out
+ */
 export function baseQuality(
   lease: Pick<Lease, 'ask' | 'generate' | 'info' | 'model'>,
   now: () => number,
+  measuredMs: number,
 ): Pick<QualityOptions, 'countTokens' | 'logprobs' | 'maxTokens'> {
   const maxTokens = lease.model.facts?.context_length ?? lease.info.trainedContextTokens
   let endsMs: number | undefined
@@ -25,7 +26,7 @@ export function baseQuality(
         }),
       ),
     async logprobs(samples, signal) {
-      endsMs ??= now() + MEASURED_MS
+      endsMs ??= now() + measuredMs
       const values: number[] = []
       for (const sample of samples) {
         values.push(now() < endsMs ? await lossPerToken(lease, sample, signal) : Number.NaN)

@@ -160,8 +160,8 @@ function checkGenerates({ model, info }: Lease): void {
 async function versionOf(deps: EvaluateDeps, file: ModelFile, signal: AbortSignal): Promise<ModelVersion> {
   const files: ModelVersion['files'] = []
   for (const path of file.files) {
-    const sha256 = await deps.sha256?.(path, signal)
     const { size, mtimeMs } = await stat(path)
+    const sha256 = await deps.sha256?.(path, signal)
     files.push({ name: basename(path), bytes: size, modified_ms: mtimeMs, ...(sha256 !== undefined && { sha256 }) })
   }
   return {

@@ -40,6 +40,8 @@ type Name = Exclude<keyof Chosen, 'row_tokens' | 'rows_per_step' | 'steps' | 'ma
 
 /** Rows are packed nearly full. */
 const FILL = 0.95
+/** Samples that are all about as long fill a row only as far as a whole number of them does. */
+const ALIKE = 1.25
 /** Steps that a run should have at least, for the optimizer to settle. */
 const LEAST_STEPS = 60
 const MOST_BATCH = 32
@@ -217,9 +219,16 @@ export function stepsOf(
   run: { row_tokens: number; rows_per_step: number; epochs: number; max_steps?: number | undefined },
 ): number {
   const units =
-    data.kind === 'preferences' ? data.written : Math.max(1, Math.ceil(data.tokens / (run.row_tokens * FILL)))
+    data.kind === 'preferences'
+      ? data.written
+      : Math.max(1, Math.ceil(data.tokens / (run.row_tokens * fillOf(data, run.row_tokens))))
   const steps = Math.ceil(units / run.rows_per_step) * run.epochs
   return Math.max(1, Math.min(steps, run.max_steps ?? steps))
+}
+
+function fillOf({ lengths: { mean, p90 } }: Data, rowTokens: number): number {
+  if (p90 > ALIKE * mean) return FILL
+  return Math.min(FILL, (Math.max(1, Math.floor(rowTokens / p90)) * mean) / rowTokens)
 }
 
 /**

@@ -103,8 +103,9 @@ export async function runTests(
   return watch(start(process.execPath, [...args, '-']), program, mark, signal, limits)
 }
 
-function pythonLimits({ memoryBytes, timeoutMs }: SandboxLimits): { memoryBytes: number; seconds: number } {
-  return { memoryBytes, seconds: Math.ceil(timeoutMs / 1000) + 1 }
+/** Seconds of CPU, and seconds after which it ends itself. */
+function pythonLimits({ memoryBytes, timeoutMs }: SandboxLimits) {
+  return { memoryBytes, seconds: Math.ceil(timeoutMs / 1000) + 1, endsSeconds: (timeoutMs + ORPHAN_MS) / 1000 }
 }
 
 function start(command: string, args: string[]): ChildProcess {

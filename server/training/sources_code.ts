@@ -1,6 +1,6 @@
 /** Walks a folder of code: what its ignore files, licences and common sense leave is given file by file, in a fixed order. */
-import type { Dirent } from 'node:fs'
-import { lstat, readdir, readFile, stat } from 'node:fs/promises'
+import { constants, type Dirent } from 'node:fs'
+import { access, lstat, readdir, readFile, stat } from 'node:fs/promises'
 import { basename, dirname, join, relative, resolve, sep } from 'node:path'
 import ignore, { type Ignore } from 'ignore'
 import { isCodePath } from './formats.ts'
@@ -10,6 +10,7 @@ import { headOf, licenceOf, licenceOfText } from './sources_licence.ts'
 export type SkipReason =
   | 'ignored'
   | 'link'
+  | 'unreadable'
   | 'no code'
   | 'too large'
   | 'binary'
@@ -60,16 +61,32 @@ async function* walk(root: string, folder: string, above: Rules[], signal: Abort
     if (entry.isSymbolicLink()) yield { path: shown, skipped: 'link' }
     else if (entry.isDirectory()) {
       if (TOOL_FOLDERS.has(entry.name) || isIgnored(rules, path, true)) yield { path: `${shown}/`, skipped: 'ignored' }
+      else if (await isClosed(path)) yield { path: `${shown}/`, skipped: 'unreadable' }
       else yield* walk(root, path, rules, signal)
     } else if (entry.isFile()) {
       if (isIgnored(rules, path, false)) yield { path: shown, skipped: 'ignored' }
       else if (!isCodePath(path)) yield { path: shown, skipped: 'no code' }
       else if (GENERATED_NAME.test(entry.name)) yield { path: shown, skipped: 'generated' }
-      else if ((await lstat(path)).size > MAX_BYTES) yield { path: shown, skipped: 'too large' }
-      else yield judge(shown, await readFile(path))
+      else yield await read(shown, path)
     }
   }
 }
+
+/** A file that may not be read, or that is gone meanwhile, costs the others nothing. */
+async function read(shown: string, path: string): Promise<CodeFile> {
+  try {
+    if ((await lstat(path)).size > MAX_BYTES) return { path: shown, skipped: 'too large' }
+    return judge(shown, await readFile(path))
+  } catch {
+    return { path: shown, skipped: 'unreadable' }
+  }
+}
+
+const isClosed = (folder: string): Promise<boolean> =>
+  access(folder, constants.R_OK | constants.X_OK).then(
+    () => false,
+    () => true,
+  )
 
 /** By code unit, so that the order is that of every machine and language. */
 async function entriesOf(folder: string): Promise<Dirent[]> {

@@ -41,6 +41,8 @@ export type StageDeps = {
 
 /** The adapter to go on from, as it was when the job began. */
 const CONTINUED = 'continued.gguf'
+/** Reading samples for the report must not hold up the run. */
+const MEASURED_MS = 5000
 /** Longer samples are rare and cost much memory; a wish or a shorter context goes before. */
 const MAX_TOKENS = 2048
 
@@ -167,7 +169,7 @@ export function jobStages(deps: StageDeps): JobSteps & { check(request: Training
     let dataset: Dataset
     try {
       dataset = await importDataset(
-        { home, now: deps.now, quality: baseQuality(lease, deps.now) },
+        { home, now: deps.now, quality: baseQuality(lease, deps.now, MEASURED_MS) },
         { name, sources: [source], onProblem: 'skip', ...(shares !== undefined && { shares }) },
         signal,
       )

@@ -275,15 +275,21 @@ function enter(deps: WorkDeps, job: Job, stage: NonNullable<JobState['stage']>):
 }
 
 function tellTokens(stats: TokenStats): string {
-  const parts = [
+  return [
     `${stats.written} samples with ${stats.tokens} tokens, ${stats.targetTokens} of them learned; the longest has ${stats.longest}.`,
-  ]
+    ...tellLost(stats),
+  ].join(' ')
+}
+
+/** What became of the samples that were not taken as they are, in sentences. */
+export function tellLost(stats: TokenStats): string[] {
+  const parts: string[] = []
   if (stats.truncated > 0) parts.push(`${stats.truncated} were too long and cut.`)
   if (stats.split > 0) parts.push(`${stats.split} were too long and split.`)
   if (stats.dropped > 0) parts.push(`${stats.dropped} were too long and left out.`)
   if (stats.failed > 0) parts.push(`${stats.failed} could not be encoded.`)
   if (stats.empty > 0) parts.push(`${stats.empty} have nothing to learn.`)
-  return parts.join(' ')
+  return parts
 }
 
 /** Frees the disk of what a job that is done no longer needs. */

@@ -160,7 +160,7 @@ const docs: [name: string, language: string, before: string, answer: object, aft
     'rust',
     '#[inline]\npub fn add(a: u8) -> u8 {▮\n    a\n}\n',
     FULL,
-    '/// Adds two numbers.\n///\n/// * `a` - The first.\n/// Returns The sum.\n#[inline]\npub fn add(a: u8) -> u8 {\n    a\n}\n',
+    '/// Adds two numbers.\n///\n/// * `a` - The first.\n/// Returns: The sum.\n#[inline]\npub fn add(a: u8) -> u8 {\n    a\n}\n',
   ],
   [
     'Go, beginning with the name',

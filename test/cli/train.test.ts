@@ -1,6 +1,10 @@
 /** `ai-hub train` and `ai-hub jobs` against a door over the scripted trainer. */
 import assert from 'node:assert/strict'
-import { mkdirSync, readdirSync, writeFileSync } from 'node:fs'
+import { once } from 'node:events'
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { parseCommandLine, UsageError } from '../../server/cli/args.ts'
@@ -176,3 +180,52 @@ test('the command line of both', () => {
 test('times in words', () => {
   assert.deepEqual([3, 89, 90, 3600, 7260].map(tellDuration), ['3 s', '89 s', '2 min', '60 min', '2 h 1 min'])
 })
+
+test('a validation file from elsewhere is copied to the hub as well, and both are taken away again', async context => {
+  const { deps, queue, notes } = await setUp(context, { steps: 4 })
+  const folder = mkdtempSync(join(tmpdir(), 'hub-elsewhere-'))
+  context.after(() => rmSync(folder, { recursive: true, force: true, maxRetries: 5 }))
+  const [data, validation] = [join(folder, 'a.jsonl'), join(folder, 'b.jsonl')]
+  for (const path of [data, validation]) writeFileSync(path, '{}')
+  assert.equal(await runTrain(deps, { ...OPTIONS, data, validation }), 0)
+  assert.match(notes.join(''), /Copying a\.jsonl[\s\S]*Copying b\.jsonl/)
+  const [job] = queue.jobs.list({ limit: 1 }).jobs
+  assert.deepEqual([job?.request.data.type, job?.request.validation?.type], ['file', 'file'])
+  assert.deepEqual(readdirSync(join(queue.home, 'files')), [])
+})
+
+test('a file that is not there and a folder elsewhere are told with the fix', async context => {
+  const { deps } = await setUp(context, { steps: 4 })
+  await assert.rejects(runTrain(deps, { ...OPTIONS, data: 'none.jsonl' }), /There is no file .*none\.jsonl/)
+  await assert.rejects(runTrain(deps, { ...OPTIONS, data: tmpdir() }), /ai-hub datasets import NAME/)
+})
+
+test('a hub that ends while the job runs is said to have ended', async context => {
+  const { deps, url } = await setUp(context, { steps: 9, holdAt: 3 })
+  // Stands between: answers as the hub does, until the stream, which breaks off.
+  const server = createServer(async (request, response) => {
+    if (request.url?.endsWith('stream=true')) {
+      response.writeHead(200, { 'content-type': 'text/event-stream' })
+      response.write('event: message\n', () => request.socket.destroy())
+      return
+    }
+    const chunks: Buffer[] = []
+    for await (const chunk of request) chunks.push(chunk as Buffer)
+    const { status, json } = await askHub(`${url}${request.url}`, request.method ?? 'GET', Buffer.concat(chunks))
+    response.writeHead(status, { 'content-type': 'application/json' })
+    response.end(json)
+  }).listen(0, '127.0.0.1')
+  context.after(() => void server.close())
+  await once(server, 'listening')
+  const between = { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}` }
+  await assert.rejects(
+    runTrain({ ...deps, findHub: async () => between }, OPTIONS),
+    /The hub ended while the job ran.*the job goes on from its last checkpoint/,
+  )
+})
+
+async function askHub(url: string, method: string, body: Buffer): Promise<{ status: number; json: string }> {
+  const headers = { 'content-type': 'application/json' }
+  const response = await fetch(url, method === 'GET' ? {} : { method, headers, body: new Uint8Array(body) })
+  return { status: response.status, json: await response.text() }
+}

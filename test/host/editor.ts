@@ -1,23 +1,12 @@
 /** A real VS Code for one test: its server on a free port with a profile of its own, and its workbench in a headless browser. */
 import { spawn } from 'node:child_process'
-import {
-  closeSync,
-  cpSync,
-  mkdirSync,
-  mkdtempSync,
-  openSync,
-  readFileSync,
-  rmSync,
-  symlinkSync,
-  writeFileSync,
-} from 'node:fs'
+import { closeSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { dirname, join, resolve } from 'node:path'
+import { dirname, join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { type Browser, chromium, type Page } from 'playwright-core'
+import { layOutExtension } from './bundle.ts'
 import type { HostParts } from './install.ts'
-
-export const ROOT = resolve(import.meta.dirname, '..', '..')
 
 export type Editor = {
   page: Page
@@ -81,7 +70,9 @@ const BROWSER_ARGS = [
   '--disable-component-update',
   '--disable-sync',
 ]
-const START_MS = 60_000
+/** On a machine that has other things to do. */
+const START_MS = 120_000
+const WAIT_MS = 60_000
 
 export type Closing = { after(close: () => void | Promise<void>): void }
 
@@ -134,8 +125,10 @@ export async function startEditor(context: Closing, options: EditorOptions): Pro
   }
 
   const { extension } = options
-  if (extension === 'folder') layOut(join(folder, 'extensions', 'ai-backend-hub'))
-  else if (extension !== 'suite') {
+  const suiteFolder = join(folder, 'extension')
+  if (extension === 'folder') await layOutExtension(join(folder, 'extensions', 'ai-backend-hub'))
+  else if (extension === 'suite') await layOutExtension(suiteFolder)
+  else {
     const code = await new Promise(done => run(['--install-extension', extension.vsix]).once('close', done))
     if (code !== 0) throw new Error(`VS Code does not install ${extension.vsix}:\n${log()}`)
   }
@@ -165,7 +158,8 @@ export async function startEditor(context: Closing, options: EditorOptions): Pro
   const browser: Browser = await chromium.launch({ executablePath: host.chromium, args: BROWSER_ARGS })
   closing.after(() => browser.close())
   const page = await browser.newPage({ viewport: { width: 1280, height: 800 }, colorScheme: 'dark' })
-  page.setDefaultTimeout(30_000)
+  page.setDefaultTimeout(WAIT_MS)
+  page.setDefaultNavigationTimeout(START_MS)
   const outside = new Set<string>()
   page.on('request', request => {
     const url = new URL(request.url())
@@ -193,22 +187,13 @@ export async function startEditor(context: Closing, options: EditorOptions): Pro
       await page.exposeFunction('codeAutomationLog', () => {})
       await page.goto(
         address([
-          ['extensionDevelopmentPath', remote(ROOT)],
+          ['extensionDevelopmentPath', remote(suiteFolder)],
           ['extensionTestsPath', remote(file)],
         ]),
       )
       return Promise.race([exit.promise, delay(timeoutMs, 'timeout', { ref: false })])
     },
   }
-}
-
-/** The extension of this repository among the installed ones: what VS Code reads is copied, what the hub runs on is linked. */
-function layOut(folder: string): void {
-  mkdirSync(folder, { recursive: true })
-  for (const name of ['package.json', 'package.nls.json', 'package.nls.vi.json', 'dist', 'l10n', 'media']) {
-    cpSync(join(ROOT, name), join(folder, name), { recursive: true, filter: path => !path.endsWith('.vsix') })
-  }
-  for (const name of ['server', 'node_modules']) symlinkSync(join(ROOT, name), join(folder, name))
 }
 
 /** This process's environment without what belongs to another editor or to npm. */

@@ -3,8 +3,8 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { runTests } from '@vscode/test-electron'
-import { bundleExtension, bundleSuite } from './bundle.ts'
-import { lastFirst, ROOT } from './editor.ts'
+import { bundleSuite, layOutExtension } from './bundle.ts'
+import { lastFirst } from './editor.ts'
 import { makeHome, SCRIPTED } from './home.ts'
 import { REPORT } from './report.ts'
 
@@ -18,10 +18,11 @@ try {
   const workspace = join(folder, 'workspace')
   mkdirSync(join(workspace, '.vscode'), { recursive: true })
   writeFileSync(join(workspace, '.vscode', 'settings.json'), JSON.stringify({ 'aiHub.chat.model': SCRIPTED }))
-  await bundleExtension()
+  const extension = join(folder, 'extension')
+  await layOutExtension(extension)
   process.exitCode = await runTests({
     ...(version !== undefined && { version }),
-    extensionDevelopmentPath: ROOT,
+    extensionDevelopmentPath: extension,
     extensionTestsPath: await bundleSuite(folder),
     extensionTestsEnv: { ...home.env, [REPORT]: join(folder, 'report.json') },
     launchArgs: [workspace, '--disable-extensions', '--disable-workspace-trust'],

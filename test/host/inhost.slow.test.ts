@@ -4,7 +4,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { bundleExtension, bundleSuite } from './bundle.ts'
+import { bundleSuite } from './bundle.ts'
 import { lastFirst, startEditor } from './editor.ts'
 import { makeHome, SCRIPTED } from './home.ts'
 import { needHost } from './install.ts'
@@ -17,7 +17,6 @@ test('the suite in the extension host', options, async context => {
   const closing = lastFirst(context)
   const folder = mkdtempSync(join(tmpdir(), 'vscode-suite-'))
   closing.after(() => rmSync(folder, { recursive: true, force: true }))
-  await bundleExtension()
   const suite = await bundleSuite(folder)
   const home = makeHome(closing)
   const reportFile = join(folder, 'report.json')

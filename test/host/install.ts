@@ -160,21 +160,30 @@ function isExecutable(path: string): boolean {
   }
 }
 
-/** @throws Error with the last lines of what the program wrote */
+const MOST_TEXT = 100_000
+
+/** @throws Error with what the program says is wrong */
 async function command(name: string, args: string[], options: { cwd: string; env: NodeJS.ProcessEnv }): Promise<void> {
   const child = spawn(name, args, { ...options, stdio: ['ignore', 'pipe', 'pipe'], timeout: 600_000 })
   let text = ''
   for (const stream of [child.stdout, child.stderr]) {
     stream.setEncoding('utf8')
     stream.on('data', (chunk: string) => {
-      text = (text + chunk).slice(-4000)
+      text = (text + chunk).slice(0, MOST_TEXT)
     })
   }
   const code = await new Promise<number | string | null>((done, failed) => {
     child.once('error', failed)
     child.once('close', (status, signal) => done(status ?? signal))
   })
-  if (code !== 0) throw new Error(`"${name} ${args.join(' ')}" ended with ${code}: ${text.trim().slice(-600)}`)
+  if (code === 0) return
+  // What npm and apt-get call an error stands in lines of their own, the cause first.
+  const errors = text.match(/^(npm error (code|.*reason|.*[Ee]rror:)|E: ).*$/gm)?.slice(0, 3) ?? [
+    text.trim().slice(-300),
+  ]
+  throw new Error(
+    `what VS Code needs cannot be installed: "${name} ${args[0]}" ended with ${code}: ${errors.join('; ')}`,
+  )
 }
 
 /** Runs the work when no other process does; a lock of a process that is gone counts for nothing. */

@@ -3,8 +3,8 @@ import assert from 'node:assert/strict'
 import { mkdirSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { bundleExtension } from './bundle.ts'
-import { lastFirst, ROOT, startEditor } from './editor.ts'
+import { ROOT } from './bundle.ts'
+import { lastFirst, startEditor } from './editor.ts'
 import { makeHome, SCRIPTED, TINY_CHAT } from './home.ts'
 import { needHost } from './install.ts'
 import { RISKY, WRONG } from './script.ts'
@@ -36,7 +36,6 @@ test('the workbench with the extension', options, async context => {
   const closing = lastFirst(context)
   rmSync(SHOTS, { recursive: true, force: true })
   mkdirSync(SHOTS, { recursive: true })
-  await bundleExtension()
   const home = makeHome(closing)
   const editor = await startEditor(closing, {
     host: host!,

@@ -4,7 +4,12 @@ import { test } from 'node:test'
 import { conversationRoutes } from '../../server/http/conversations.ts'
 import { MIGRATIONS, migrate, readMigrations } from '../../server/storage/migrate.ts'
 import { openSqlite } from '../../server/storage/sqlite.ts'
-import type { Conversation, ConversationExport, ConversationList, ConversationWhole } from '../../server/wire/conversations.ts'
+import type {
+  Conversation,
+  ConversationExport,
+  ConversationList,
+  ConversationWhole,
+} from '../../server/wire/conversations.ts'
 import { testHub } from '../helpers/hub.ts'
 
 async function start(context: { after(close: () => void | Promise<void>): void }) {

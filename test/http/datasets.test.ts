@@ -8,8 +8,16 @@ import { type TestContext, test } from 'node:test'
 import { type DatasetDeps, datasetRoutes } from '../../server/http/datasets.ts'
 import { HubError } from '../../server/lib/error.ts'
 import { recordSample } from '../../server/training/collect.ts'
-import { DatasetComparison, DatasetInspection, DatasetList, DatasetOut } from '../../server/wire/dataset.ts'
+import {
+  DatasetCheck,
+  DatasetComparison,
+  DatasetInspection,
+  DatasetList,
+  DatasetOut,
+  DatasetPreview,
+} from '../../server/wire/dataset.ts'
 import { QualityReport } from '../../server/wire/quality.ts'
+import { countingLease } from '../helpers/counting_lease.ts'
 import { testHub } from '../helpers/hub.ts'
 
 const LINES = Array.from({ length: 40 }, (_, index) => ({
@@ -198,4 +206,38 @@ test('what is wrong is refused with its name', async context => {
   ] as const) {
     assert.equal((await hub.get(`/v1/training/datasets/${path}`)).status, status, path)
   }
+})
+
+test('a check writes nothing, and with a model counts its tokens', async context => {
+  const hub = await setup(context, { models: { acquire: async () => countingLease() } })
+  const check = async (body: object) => {
+    const { json, text, status } = await hub.post('/v1/training/datasets/check', body)
+    assert.equal(status, 200, text)
+    return DatasetCheck.parse(json)
+  }
+  const plain = await check({ paths: ['training_data/a.jsonl'], text: 'no JSON {' })
+  assert.equal(plain.report.tokens.exact, false)
+  assert.deepEqual(
+    plain.sources.map(source => source.name),
+    ['a.jsonl', 'text'],
+  )
+  const counted = await check({ paths: ['training_data/a.jsonl'], model: 'base' })
+  assert.equal(counted.report.tokens.exact, true)
+  assert.equal((await hub.post('/v1/training/datasets/check', { paths: ['../outside.jsonl'] })).status, 400)
+  assert.deepEqual(DatasetList.parse((await hub.get('/v1/training/datasets')).json).data, [])
+})
+
+test('a preview shows what is learned and what is only read', async context => {
+  const hub = await setup(context, { models: { acquire: async () => countingLease() } })
+  await hub.importing({ name: 'one', paths: ['training_data/a.jsonl'] })
+  const { json } = await hub.get('/v1/training/datasets/one/preview?model=base&offset=2')
+  const { sample, preview } = DatasetPreview.parse(json)
+  assert.ok(sample.kind === 'completion')
+  assert.deepEqual(
+    preview.segments.map(({ learned }) => learned),
+    [false, true],
+  )
+  assert.equal(preview.targetTokens, sample.completion.split(' ').length)
+  const gone = await hub.get('/v1/training/datasets/one/preview?model=base&offset=999')
+  assert.deepEqual([gone.status, codeOf(gone.json).param], [404, 'offset'])
 })

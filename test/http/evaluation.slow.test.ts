@@ -4,7 +4,11 @@ import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { describeEvaluation, runEvaluate } from '../../server/cli/evaluate.ts'
-import { type AbTestOut, EvaluationOut, EvaluationReport } from '../../server/wire/evaluation.ts'
+import { silentLog } from '../../server/lib/log.ts'
+import { MIGRATIONS, migrate, readMigrations } from '../../server/storage/migrate.ts'
+import { openSqlite } from '../../server/storage/sqlite.ts'
+import { createEvaluations } from '../../server/training/evaluations.ts'
+import { type AbTestOut, EvaluationOut, EvaluationReport, EvaluationRequest } from '../../server/wire/evaluation.ts'
 import { writeRandomAdapter } from '../helpers/random_adapter.ts'
 import { RANDOM_CHAT, type RealHub, realHub } from '../helpers/real_hub.ts'
 
@@ -59,7 +63,7 @@ async function start(context: TestContext): Promise<RealHub> {
 async function spoil(hub: RealHub): Promise<void> {
   const file = join(hub.home, 'new.gguf')
   writeRandomAdapter(file, join(hub.folder, 'tiny.gguf'), { seed: 3, strength: 2 })
-  await hub.adapters.publish({ base: 'tiny', name: 'spoilt', file, card: {} })
+  await hub.adapters.publish({ base: 'tiny', name: 'spoilt', file, card: {}, replace: true })
 }
 
 test('a trained adapter is better on what it has not seen; the report lies beside it and on its card', async context => {
@@ -141,6 +145,35 @@ test('a spoilt adapter is worse and a model equals itself; the loss is what the 
   const learned = logprobs.token_logprobs.slice(-'A hub.'.length - 1)
   const loss = -learned.reduce((sum, value) => sum + value, 0) / learned.length
   assert.ok(Math.abs(one.metrics[0]!.base - loss) < 1e-4, `${one.metrics[0]!.base} ${loss}`)
+})
+
+test('a report is not written beside another file that took the place of the one it is about', async context => {
+  const hub = await start(context)
+  await spoil(hub)
+  const db = openSqlite(':memory:')
+  context.after(async () => db.close())
+  migrate(db, readMigrations(MIGRATIONS), () => 0)
+  const replacing = async (path: string): Promise<string> => {
+    if (path.endsWith('spoilt.gguf')) await spoil(hub)
+    return 'x'
+  }
+  const evaluations = createEvaluations({
+    db,
+    home: hub.home,
+    models: hub.models,
+    now: Date.now,
+    sha256: replacing,
+    log: silentLog,
+  })
+  const request = { base: 'tiny', candidate: 'tiny:spoilt', dataset: 'sums', max_samples: 4, regression: false }
+  const { id } = evaluations.create(EvaluationRequest.parse({ ...request, answers: false }))
+  const { status, report } = await evaluations.wait(id, 60_000, new AbortController().signal)
+  assert.equal(status, 'succeeded')
+  const { path, card } = hub.adapters.get('tiny:spoilt')!
+  assert.equal(card.version, 2)
+  assert.equal(card.evaluation, undefined)
+  assert.ok(!existsSync(path.replace('.gguf', '.evaluation.json')))
+  assert.equal(report?.candidate.id, 'tiny:spoilt')
 })
 
 test('what is not there is refused by name, and an evaluation can be cancelled', async context => {
@@ -266,6 +299,19 @@ test('requests to the name of an A/B test are split by conversation, votes count
     messages: [{ role: 'user', content: 'x' }],
   })
   assert.equal(gone.status, 404)
+})
+
+test('an A/B test compares an adapter with its older version', async context => {
+  const hub = await start(context)
+  await spoil(hub)
+  await spoil(hub)
+  const { status, json } = await call(hub, 'POST', '/v1/ab_tests', {
+    name: 'versions',
+    base: { model: 'tiny:spoilt@1' },
+    candidate: { model: 'chat_models/tiny' },
+  })
+  assert.equal(status, 200, JSON.stringify(json))
+  assert.deepEqual((json as unknown as AbTestOut).candidate.model, 'tiny')
 })
 
 test('an evaluation that a hub left behind is told as failed', async context => {

@@ -292,6 +292,19 @@ test('cancelling ends the generation; the action comes back as it was, and nobod
   assert.deepEqual(shown(server), [])
 })
 
+test('the progress that the server shows can be cancelled as well', async context => {
+  const server = await editor({ context, gate: () => new Promise(() => {}) })
+  server.client.open(URI, TEXT)
+  const [action] = await offered(server, at(1, 3), { only: ['refactor.rewrite.aiHub.simplify'] })
+  const resolving = server.client.request('codeAction/resolve', action)
+  while (server.models.generated.length === 0) await new Promise(resolve => setImmediate(resolve))
+  const created = server.client.received.find(({ method }) => method === 'window/workDoneProgress/create')
+  server.client.notify('window/workDoneProgress/cancel', created?.params)
+  assert.deepEqual(await resolving, action)
+  assert.equal(server.models.cancelled(), 1)
+  assert.deepEqual(shown(server), [])
+})
+
 test('broken answers and garbage give an action without an edit, never an error', async context => {
   const server = await editor({ context, answers: ['nonsense', 'nonsense'] })
   server.client.open(URI, TEXT)

@@ -339,6 +339,23 @@ test('a review is cancelled between and within files', async context => {
   assert.equal(server.models.generated.length, 1)
 })
 
+test('a document that changes under its review gets its findings where the lines are by then', async context => {
+  const { promise: opened, resolve: open } = Promise.withResolvers<void>()
+  const server = await reviewer(context, [[ASSIGNS, NULLS]], { gate: () => opened })
+  server.client.open(URI, TEXT, 'javascript')
+  const reviewing = review(server, { scope: 'file', uri: URI })
+  while (server.models.generated.length === 0) await new Promise(resolve => setImmediate(resolve))
+  server.client.type(URI, 2, 0, 0, 'new()\n')
+  server.client.type(URI, 3, 3, 1, 'x')
+  await settle(server)
+  open()
+  assert.deepEqual(await reviewing, { files: 1, findings: 1, dropped: 1 })
+  assert.deepEqual(
+    places(server).map(([code, line]) => [code, line]),
+    [['bug', 2]],
+  )
+})
+
 test('commit message and branch name of what is staged; a terminal, a question', async context => {
   const { folder } = repository(context)
   const answers = [

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import fc from 'fast-check'
+import { fromZodError } from '../../server/http/error.ts'
 import {
   chooseHyperparameters,
   type Data,
@@ -19,6 +20,20 @@ const choose = (data: Data, wishes: Partial<Hyperparameters> = {}, options = NON
   chooseHyperparameters(FACTS, data, wishes, options)
 
 describe('hyperparameters', () => {
+  test('samples that are alike fill a row only with whole ones, which counts for the steps', () => {
+    const alike = dataOf({ samples: 53, mean: 39, longest: 40 })
+    assert.equal(stepsOf(alike, { row_tokens: 64, rows_per_step: 1, epochs: 3 }), 3 * 53)
+    const mixed = dataOf({ samples: 53, mean: 39, longest: 64 })
+    assert.ok(stepsOf(mixed, { row_tokens: 64, rows_per_step: 1, epochs: 3 }) < 3 * 40)
+  })
+
+  test('a wish of the wrong type or size is told in words', () => {
+    const messageOf = (wish: object) => fromZodError(Hyperparameters.safeParse(wish).error!, 'config').message
+    assert.equal(messageOf({ epochs: 'x' }), `Invalid 'config.epochs': expected "auto" or a number`)
+    assert.match(messageOf({ epochs: 0 }), /expected number to be >0/)
+    assert.equal(messageOf({ rslora: 3 }), `Invalid 'config.rslora': expected "auto" or true or false`)
+  })
+
   test('fewer samples are gone through more often, in smaller batches', () => {
     const small = choose(dataOf({ samples: 30, mean: 200 })).values
     const middle = choose(dataOf({ samples: 1000, mean: 200 })).values

@@ -266,3 +266,23 @@ test('resumed, a job whose data was read is checked against its dataset, not aga
   queue.jobs.resume(id)
   assert.deepEqual(checked, ['file', 'dataset'])
 })
+
+test('the dataset that a job validates on is in use as well', async context => {
+  const queue = openQueue(context, {
+    script: { steps: 9, holdAt: 3 },
+    importData: async () => ({
+      dataset: { name: 'set', version: 1 },
+      validationDataset: { name: 'check', version: 1 },
+      training: 3,
+      validation: 1,
+      notes: [],
+    }),
+  })
+  queue.jobs.start()
+  const { id } = queue.add('two', { steps: 9, holdAt: 3 })
+  await queue.until(id, event => event.type === 'training.progress' && event.progress.step === 3)
+  assert.deepEqual(
+    ['set', 'check', 'other'].map(dataset => queue.jobs.userOf({ dataset })),
+    [id, id, undefined],
+  )
+})

@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { codeOf, extractCode, findPython, runTests, type SandboxLimits } from '../../server/training/sandbox.ts'
-import { nodeGuardUrl } from '../../server/training/sandbox_guard.ts'
+import { nodeGuardUrl, PYTHON_GUARD } from '../../server/training/sandbox_guard.ts'
 
 const { signal } = new AbortController()
 const python = (await findPython()) === undefined ? { skip: 'needs Python 3.10 or newer' } : {}
@@ -160,6 +160,13 @@ test('a child that nobody stops ends itself', async () => {
   child.stdin.end('for (;;) {}')
   const [, endedBy] = await once(child, 'exit')
   if (process.platform !== 'win32') assert.equal(endedBy, 'SIGKILL')
+})
+
+test('Python that sleeps and that nobody stops ends itself', python, async () => {
+  const child = spawn((await findPython())!, ['-I', '-c', PYTHON_GUARD], { stdio: ['pipe', 'ignore', 'ignore'] })
+  const limits = { memoryBytes: LIMITS.memoryBytes, seconds: 60, endsSeconds: 0.3 }
+  child.stdin.end(JSON.stringify({ code: 'import time\ntime.sleep(600)', mark: 'x', ...limits }))
+  assert.deepEqual(await once(child, 'exit'), [1, null])
 })
 
 test('endless output and endless memory end', async () => {

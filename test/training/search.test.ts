@@ -1,7 +1,11 @@
 /** Successive halving: it finds the best of a landscape with fewer steps than trying all, and survives trials that fail. */
 import assert from 'node:assert/strict'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { test } from 'node:test'
 import fc from 'fast-check'
+import type { Job } from '../../server/training/job_state.ts'
 import {
   candidatesAround,
   search,
@@ -11,6 +15,10 @@ import {
   searchTable,
   type TrialSettings,
 } from '../../server/training/search.ts'
+import { searchSettings } from '../../server/training/search_job.ts'
+import type { TrainerJobInput, TrainerResult } from '../../server/wire/trainer.ts'
+import type { TrainingRequest } from '../../server/wire/training.ts'
+import { plan, STATS } from '../helpers/job_queue.ts'
 
 const never = new AbortController().signal
 const CANDIDATES = candidatesAround({ learning_rate: 3e-4, rank: 16 }, { mostRank: 64 })
@@ -129,4 +137,30 @@ test('the table and both plots show the trials', async () => {
   const svg = searchSvg(result)
   assert.equal((svg.match(/<circle/g) ?? []).length, CANDIDATES.length)
   assert.ok(svg.startsWith('<svg') && svg.endsWith('</svg>\n'))
+})
+
+test('a trial of a job has its steps, also where the run itself is shorter', async context => {
+  const folder = mkdtempSync(join(tmpdir(), 'hub-search-'))
+  context.after(() => rmSync(folder, { recursive: true, force: true, maxRetries: 5 }))
+  const planned = plan(5)
+  const request = { search: { first_steps: 50, train: false } } as TrainingRequest
+  const state: Job['state'] = { lostSteps: 0, restarts: 0, crashes: 0, plan: planned, validationStats: STATS }
+  const asked: TrainerJobInput[] = []
+  await searchSettings(
+    {
+      run: async job => {
+        asked.push(job)
+        return { type: 'finished', bestValidationLoss: 1 } as unknown as TrainerResult
+      },
+      trainerJob: { ...planned.settings, base: 'base', tokens: 'tokens', output: 'output' },
+      save: () => undefined,
+      say: () => undefined,
+    },
+    { id: 'x', createdMs: 0, status: 'running', request, state },
+    folder,
+    never,
+  )
+  assert.deepEqual([...new Set(asked.map(job => job.maxSteps))], [50, 150, 450])
+  // An epoch has at least one step.
+  assert.ok(asked.every(job => job.epochs! >= job.maxSteps!))
 })

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type Browser, type BrowserContextOptions, chromium, type Page } from 'playwright-core'
 import { type Hub, startHub } from '../../server/hub.ts'
-import { makeModel, type ModelOptions } from '../helpers/gguf_file.ts'
+import { type ModelOptions, makeModel } from '../helpers/gguf_file.ts'
 import { RANDOM_CHAT } from '../helpers/real_hub.ts'
 import { findChromium } from '../host/install.ts'
 
@@ -32,7 +32,13 @@ export type PagesHub = { hub: Hub; home: string; port: number; close(): Promise<
 /** @param options scripted: answers come from scripted_worker.ts; models: file name -> its card */
 export async function pagesHub(
   closing: Closing,
-  options: { scripted?: boolean; models?: { [name: string]: object }; home?: string; port?: number; model?: ModelOptions } = {},
+  options: {
+    scripted?: boolean
+    models?: { [name: string]: object }
+    home?: string
+    port?: number
+    model?: ModelOptions
+  } = {},
 ): Promise<PagesHub> {
   const home = options.home ?? mkdtempSync(join(tmpdir(), 'ai-hub-pages-'))
   const folder = join(home, 'local_models', 'chat_models')
@@ -62,7 +68,8 @@ export type Visit = { page: Page; outside: string[]; mistakes: string[] }
 export async function visit(browser: Browser, url: string, options: BrowserContextOptions = {}): Promise<Visit> {
   const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, locale: 'en-US', ...options })
   const page = await context.newPage()
-  page.setDefaultTimeout(20_000)
+  // Tests share the machine's cores.
+  page.setDefaultTimeout(60_000)
   const outside: string[] = []
   const mistakes: string[] = []
   page.on('request', request => {
@@ -77,7 +84,11 @@ export async function visit(browser: Browser, url: string, options: BrowserConte
     }
   })
   await page.goto(url)
-  await page.getByLabel('Model', { exact: true }).or(page.getByLabel('Mô hình', { exact: true })).first().waitFor()
+  await page
+    .getByLabel('Model', { exact: true })
+    .or(page.getByLabel('Mô hình', { exact: true }))
+    .first()
+    .waitFor()
   return { page, outside, mistakes }
 }
 
@@ -89,6 +100,12 @@ export async function send(page: Page, text: string): Promise<void> {
 
 /** Waits until the last answer is whole. */
 export async function answered(page: Page, count = 1): Promise<string> {
-  await page.locator('.message.assistant:not(.live)').nth(count - 1).waitFor()
-  return page.locator('.message.assistant:not(.live)').nth(count - 1).innerText()
+  await page
+    .locator('.message.assistant:not(.live)')
+    .nth(count - 1)
+    .waitFor()
+  return page
+    .locator('.message.assistant:not(.live)')
+    .nth(count - 1)
+    .innerText()
 }

@@ -62,9 +62,15 @@ function generate(id: number, request: Generate): void {
   if (request.prompt.type !== 'chat') return
   const { messages, tools } = request.prompt
   const asked = messages.findLast(({ role }) => role === 'user')?.content ?? ''
-  const delta = (part: { content?: string; reasoning?: string }): GenerateEvent => ({ type: 'delta', id, choice: 0, ...part })
+  const delta = (part: { content?: string; reasoning?: string }): GenerateEvent => ({
+    type: 'delta',
+    id,
+    choice: 0,
+    ...part,
+  })
   send({ type: 'events', events: [{ type: 'start', id, promptTokens: 10, cachedTokens: 0 }] })
-  if (asked.startsWith('forever')) {
+  const goesOn = messages.at(-1)?.role === 'assistant'
+  if (asked.startsWith('forever') && !goesOn) {
     let word = 0
     endless.set(
       id,
@@ -72,7 +78,7 @@ function generate(id: number, request: Generate): void {
     )
     return
   }
-  if (asked.startsWith('die')) {
+  if (asked.startsWith('die') && !goesOn) {
     send({ type: 'events', events: [delta({ content: 'Half an' })] })
     setTimeout(() => process.exit(1), 50)
     return
@@ -80,7 +86,7 @@ function generate(id: number, request: Generate): void {
   const thought = /^think ([^|]+)\| ?([\s\S]*)$/.exec(asked)
   const result = messages.at(-1)?.role === 'tool' ? messages.at(-1)?.content : undefined
   const isCall = tools.length > 0 && result === undefined
-  const text = messages.at(-1)?.role === 'assistant' ? 'the rest.' : (thought?.[2] ?? /^say ([\s\S]*)$/.exec(asked)?.[1] ?? `You said: ${asked}`)
+  const text = goesOn ? 'the rest.' : (thought?.[2] ?? /^say ([\s\S]*)$/.exec(asked)?.[1] ?? `You said: ${asked}`)
   const events: GenerateEvent[] = thought?.[1] === undefined ? [] : [delta({ reasoning: thought[1] })]
   if (isCall) {
     const call = { index: 0, id: 'call_1', name: tools[0]!.name, arguments: '{"city":"Huế"}' }

@@ -39,7 +39,10 @@ export function plotLoss(curves: readonly Curve[]): string {
     parts.push(`<polyline fill="none" stroke="#4878a8" stroke-width="1" points="${points(smooth(training))}"/>`)
     parts.push(`<polyline fill="none" stroke="#c44e52" stroke-width="2" points="${points(validation)}"/>`)
     // Neighbours stand on two lines, since the later stages are short.
-    parts.push(`<text x="${round(left)}" y="${HEIGHT - 22 + 14 * (index % 2)}">${name}: ${steps[index]} steps</text>`)
+    const [edge, anchor] = index > 0 && index === curves.length - 1 ? [WIDTH - RIGHT, 'end'] : [round(left), 'start']
+    parts.push(
+      `<text x="${edge}" y="${HEIGHT - 22 + 14 * (index % 2)}" text-anchor="${anchor}">${name}: ${steps[index]} steps</text>`,
+    )
     left += width + GAP
   }
   parts.push(

@@ -69,18 +69,18 @@ export const STAGE2: Omit<TrainerJobInput, 'base' | 'tokens' | 'output'> = {
   rowTokens: 2 * ROW,
   buckets: [2 * ROW],
   rowsPerStep: 2,
-  maxSteps: 1080,
+  maxSteps: 446,
   rate: 1e-3,
-  warmupShare: 0.03,
-  finalShare: 0.03,
+  warmupShare: 0.07,
+  finalShare: 0.67,
   validateEverySteps: 100,
 }
 
 /** The same with more chat and less of the rest, until the rate is down. */
 export const STAGE3: Omit<TrainerJobInput, 'base' | 'tokens' | 'output'> = {
   ...STAGE2,
-  maxSteps: 500,
-  rate: 8e-4,
+  maxSteps: 520,
+  rate: 7e-4,
   warmupShare: 0.02,
   finalShare: 0.02,
   validateEverySteps: 50,

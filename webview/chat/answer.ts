@@ -5,7 +5,14 @@ import { HubFailure, toFailure } from '../failure.ts'
 
 export type Answer = Pick<
   ConversationMessage,
-  'content' | 'reasoning' | 'tool_calls' | 'finish' | 'timings' | 'first_token_ms' | 'prompt_tokens' | 'completion_tokens'
+  | 'content'
+  | 'reasoning'
+  | 'tool_calls'
+  | 'finish'
+  | 'timings'
+  | 'first_token_ms'
+  | 'prompt_tokens'
+  | 'completion_tokens'
 >
 
 type Chunk = {

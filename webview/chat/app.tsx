@@ -1,9 +1,8 @@
 /** The chat page: the list of chats, the conversation, and the panels beside it. */
 import { useEffect, useMemo, useRef, useState } from 'react'
-import type { Bridge } from '../bridge.ts'
-import { firstChoice, type HubState } from '../hub_state.ts'
+import { firstChoice } from '../hub_state.ts'
 import { IconButton } from '../icons.tsx'
-import { type Store, useStore } from '../store.ts'
+import { useStore } from '../store.ts'
 import { chooseLanguage, LANGUAGES, type Language, TextContext } from '../texts.ts'
 import { Composer } from './composer.tsx'
 import { Conversation } from './conversation.tsx'
@@ -11,10 +10,9 @@ import { ModelPicker } from './model_picker.tsx'
 import { ModelsPanel } from './models_panel.tsx'
 import { Notices } from './notices.tsx'
 import { OptionsPanel } from './options_panel.tsx'
-import type { Session } from './session.ts'
+import type { Parts } from './parts.ts'
 import { Sidebar } from './sidebar.tsx'
 
-export type Parts = { bridge: Bridge; hub: Store<HubState>; session: Session }
 type Panel = 'options' | 'models' | undefined
 
 export function App({ bridge, hub, session }: Parts) {
@@ -74,9 +72,9 @@ export function App({ bridge, hub, session }: Parts) {
 
   return (
     <TextContext value={t}>
-      <a className="skip" href="#message" onClick={() => input.current?.focus()}>
+      <button type="button" className="skip" onClick={() => input.current?.focus()}>
         {t.skip}
-      </a>
+      </button>
       <div className={`app ${menu ? 'menu-open' : ''} ${panel === undefined ? '' : 'panel-open'}`}>
         <Sidebar
           {...parts}

@@ -25,7 +25,9 @@ export async function ask(
   const body = {
     model,
     ...sampling,
-    ...(schema && { response_format: { type: 'json_schema', json_schema: { name: 'answer', schema: JSON.parse(schema) } } }),
+    ...(schema && {
+      response_format: { type: 'json_schema', json_schema: { name: 'answer', schema: JSON.parse(schema) } },
+    }),
     ...(tools && { tools: JSON.parse(tools) as unknown }),
     ...(continues && { continue_final_message: true }),
   }

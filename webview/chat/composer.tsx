@@ -1,11 +1,11 @@
 /** Where a message is written: the draft outlives a reload, and the context's fill is seen before it is sent. */
-import { type RefObject, useEffect, useLayoutEffect, useState } from 'react'
+import { type RefObject, useEffect, useLayoutEffect, useMemo, useState } from 'react'
 import type { ConversationMessage } from '../../server/wire/conversations.ts'
 import type { ModelStatusOut } from '../../server/wire/system.ts'
 import { IconButton } from '../icons.tsx'
 import { useStore } from '../store.ts'
 import { useText } from '../texts.ts'
-import type { Parts } from './app.tsx'
+import type { Parts } from './parts.ts'
 import { branchOf } from './tree.ts'
 
 /** Letters of a token, about; Vietnamese has fewer, so that the meter fills rather too early. */
@@ -13,12 +13,17 @@ const LETTERS_PER_TOKEN = 3
 
 export function Composer({ bridge, hub, session, input }: Parts & { input: RefObject<HTMLTextAreaElement | null> }) {
   const t = useText()
-  const { current, live, model, opening } = useStore(session.store, state => state)
+  // Each by itself: an answer that streams in changes the state many times a second.
+  const current = useStore(session.store, state => state.current)
+  const model = useStore(session.store, state => state.model)
+  const opening = useStore(session.store, state => state.opening)
+  const isWriting = useStore(session.store, state =>
+    Object.values(state.live).some(({ conversation }) => conversation === state.current?.id),
+  )
   const models = useStore(hub, state => state.models)
   const key = `draft.${current?.id ?? 'new'}`
   const [draft, setDraft] = useState({ key, text: bridge.kept.get(key) ?? '' })
   const text = draft.key === key ? draft.text : ''
-  const isWriting = Object.values(live).some(({ conversation }) => conversation === current?.id)
   const canSend = text.trim() !== '' && model !== '' && !isWriting && !opening
 
   useEffect(() => setDraft({ key, text: bridge.kept.get(key) ?? '' }), [key, bridge])
@@ -66,7 +71,7 @@ export function Composer({ bridge, hub, session, input }: Parts & { input: RefOb
         )}
       </div>
       <ContextMeter
-        messages={current?.messages ?? []}
+        messages={current?.messages}
         leaf={current?.leaf ?? null}
         draft={text}
         context={contextOf(models, model)}
@@ -75,11 +80,16 @@ export function Composer({ bridge, hub, session, input }: Parts & { input: RefOb
   )
 }
 
-function ContextMeter(props: { messages: ConversationMessage[]; leaf: string | null; draft: string; context: number | undefined }) {
+function ContextMeter(props: {
+  messages: ConversationMessage[] | undefined
+  leaf: string | null
+  draft: string
+  context: number | undefined
+}) {
   const t = useText()
   const { messages, leaf, draft, context } = props
+  const branch = useMemo(() => branchOf(messages ?? [], leaf), [messages, leaf])
   if (context === undefined) return null
-  const branch = branchOf(messages, leaf)
   const counted = branch.findLastIndex(({ prompt_tokens }) => prompt_tokens !== undefined)
   const { prompt_tokens = 0, completion_tokens = 0 } = branch[counted] ?? {}
   const letters = branch.slice(counted + 1).reduce((sum, { content }) => sum + content.length, draft.length)
@@ -87,7 +97,14 @@ function ContextMeter(props: { messages: ConversationMessage[]; leaf: string | n
   const text = t.contextUsed(used.toLocaleString(), context.toLocaleString())
   return (
     <div className="context" title={text}>
-      <meter aria-label={t.context} aria-valuetext={text} min={0} max={context} high={context * 0.8} value={Math.min(used, context)} />
+      <meter
+        aria-label={t.context}
+        aria-valuetext={text}
+        min={0}
+        max={context}
+        high={context * 0.8}
+        value={Math.min(used, context)}
+      />
       <span>{text}</span>
       {used > context && <span className="problem">{t.contextFull}</span>}
     </div>

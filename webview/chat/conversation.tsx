@@ -3,8 +3,8 @@ import { useEffect, useLayoutEffect, useMemo, useRef, useState } from 'react'
 import type { ConversationMessage } from '../../server/wire/conversations.ts'
 import { useStore } from '../store.ts'
 import { useText } from '../texts.ts'
-import type { Parts } from './app.tsx'
 import { Message } from './message.tsx'
+import type { Parts } from './parts.ts'
 import type { Live } from './session.ts'
 import { branchOf, childrenOf } from './tree.ts'
 
@@ -30,9 +30,12 @@ export function Conversation(parts: Parts) {
   const branch = useMemo(() => branchOf(messages ?? [], end), [messages, end])
   const children = useMemo(() => childrenOf(messages ?? []), [messages])
   const first = Math.max(0, branch.length - shown)
-  const writing = mine.filter(([id]) => !branch.some(message => message.id === id)).map(([id, one]) => fromLive(id, one))
+  const writing = mine
+    .filter(([id]) => !branch.some(message => message.id === id))
+    .map(([id, one]) => fromLive(id, one))
   const beside = pair?.ids.map(id => writing.find(one => one.id === id) ?? messages?.find(one => one.id === id))
 
+  // biome-ignore lint/correctness/useExhaustiveDependencies: another conversation begins at its end.
   useEffect(() => {
     setShown(SHOWN)
     atEnd.current = true

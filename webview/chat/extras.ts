@@ -12,7 +12,9 @@ export function load(needed: { code: boolean; math: boolean }): void {
   if (needed.code && !asked.code) {
     asked.code = true
     void import('./extras_code.ts').then(({ highlight }) => {
-      extras.set({ highlight: (code, language) => (code.length > MAX_COLOURED ? undefined : highlight(code, language)) })
+      extras.set({
+        highlight: (code, language) => (code.length > MAX_COLOURED ? undefined : highlight(code, language)),
+      })
     })
   }
   if (needed.math && !asked.math) {

@@ -42,7 +42,8 @@ export function mathRules(markdown: MarkdownIt, typeset: () => Typeset | undefin
   })
 
   markdown.block.ruler.before('fence', 'math_block', (state, first, last, silent) => {
-    const line = (index: number): string => state.src.slice(state.bMarks[index]! + state.tShift[index]!, state.eMarks[index]!)
+    const line = (index: number): string =>
+      state.src.slice(state.bMarks[index]! + state.tShift[index]!, state.eMarks[index]!)
     const open = line(first).trim()
     const close = open === '$$' ? '$$' : open === '\\[' ? '\\]' : undefined
     if (close === undefined) return false

@@ -1,7 +1,7 @@
 /** A text of a model on the page. Blocks that did not change are not drawn again. */
 import { memo, useEffect, useMemo } from 'react'
+import type { Bridge } from '../bridge.ts'
 import { useStore } from '../store.ts'
-import { type Bridge } from '../bridge.ts'
 import { useText } from '../texts.ts'
 import { extras, load } from './extras.ts'
 import { createMarkdown, needs } from './markdown.ts'

@@ -4,8 +4,8 @@ import type { ConversationMessage } from '../../server/wire/conversations.ts'
 import { IconButton } from '../icons.tsx'
 import { useStore } from '../store.ts'
 import { useText } from '../texts.ts'
-import type { Parts } from './app.tsx'
 import { MarkdownView } from './markdown_view.tsx'
+import type { Parts } from './parts.ts'
 import type { Live } from './session.ts'
 
 type Props = Parts & {
@@ -31,7 +31,11 @@ export const Message = memo(function Message(props: Props) {
   const name = role === 'user' ? t.you : role === 'tool' ? t.toolAnswer : (message.model ?? '')
 
   return (
-    <article className={`message ${role} ${live === undefined ? '' : 'live'}`} aria-label={name} aria-busy={live !== undefined}>
+    <article
+      className={`message ${role} ${live === undefined ? '' : 'live'}`}
+      aria-label={name}
+      aria-busy={live !== undefined}
+    >
       <div className="message-head">{name}</div>
       {left > 0 && <p className="hint">{t.contextCut(left)}</p>}
       {reasoning && <Reasoning text={reasoning} open={live !== undefined && content === ''} parts={props} />}
@@ -51,17 +55,34 @@ export const Message = memo(function Message(props: Props) {
       {live === undefined && role === 'assistant' && <Ending {...props} />}
       {live === undefined && !editing && (
         <div className="actions">
-          <Branches {...props} />
+          {!inPair && <Branches {...props} />}
           <CopyButton {...props} />
-          {role === 'user' && <IconButton icon="edit" label={t.edit} disabled={busy} onClick={() => setEditing(true)} />}
+          {role === 'user' && (
+            <IconButton icon="edit" label={t.edit} disabled={busy} onClick={() => setEditing(true)} />
+          )}
           {role === 'assistant' && (
             <>
-              <IconButton icon="again" label={t.regenerate} disabled={busy} onClick={() => session.regenerate(message)} />
+              <IconButton
+                icon="again"
+                label={t.regenerate}
+                disabled={busy}
+                onClick={() => session.regenerate(message)}
+              />
               {isLast && tool_calls === undefined && (
-                <IconButton icon="forward" label={t.continueAnswer} disabled={busy} onClick={() => session.continueAnswer(message)} />
+                <IconButton
+                  icon="forward"
+                  label={t.continueAnswer}
+                  disabled={busy}
+                  onClick={() => session.continueAnswer(message)}
+                />
               )}
               {inPair ? (
-                <button type="button" className="secondary" disabled={busy} onClick={() => void session.choose(message.id)}>
+                <button
+                  type="button"
+                  className="secondary"
+                  disabled={busy}
+                  onClick={() => void session.choose(message.id)}
+                >
                   {t.better}
                 </button>
               ) : (
@@ -106,7 +127,10 @@ function JsonView({ text, whole, parts }: { text: string; whole: boolean; parts:
   // The fence is longer than any inside the text.
   return (
     <>
-      <MarkdownView text={`\`\`\`\`\`\`json\n${(pretty ?? text).replaceAll('`````', '')}\n\`\`\`\`\`\``} bridge={parts.bridge} />
+      <MarkdownView
+        text={`\`\`\`\`\`\`json\n${(pretty ?? text).replaceAll('`````', '')}\n\`\`\`\`\`\``}
+        bridge={parts.bridge}
+      />
       {whole && <p className="hint">{pretty === undefined ? t.answerIsNotJson : t.answerIsJson}</p>}
     </>
   )
@@ -130,6 +154,7 @@ function ToolCallView({ message, live, results, session, index, isLast, busy }: 
       <summary>
         {t.toolCall} <code>{call.name}</code>
       </summary>
+      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reachable by keyboard. */}
       <pre tabIndex={0}>
         <code>{pretty}</code>
       </pre>
@@ -140,7 +165,13 @@ function ToolCallView({ message, live, results, session, index, isLast, busy }: 
             void session.toolResult(message, call.id, text, true)
           }}
         >
-          <textarea aria-label={t.toolAnswer} placeholder={t.toolAnswer} rows={2} value={text} onChange={event => setText(event.target.value)} />
+          <textarea
+            aria-label={t.toolAnswer}
+            placeholder={t.toolAnswer}
+            rows={2}
+            value={text}
+            onChange={event => setText(event.target.value)}
+          />
           <button type="submit" className="secondary" disabled={busy}>
             {t.toolAnswerSend}
           </button>
@@ -184,7 +215,12 @@ function Branches({ message, siblings, session, busy }: Props) {
       <span aria-label={t.branch(index + 1, siblings.length)} role="img">
         {index + 1}/{siblings.length}
       </span>
-      <IconButton icon="right" label={t.laterVersion} disabled={busy || index === siblings.length - 1} onClick={go(1)} />
+      <IconButton
+        icon="right"
+        label={t.laterVersion}
+        disabled={busy || index === siblings.length - 1}
+        onClick={go(1)}
+      />
     </span>
   )
 }
@@ -206,8 +242,12 @@ function Figures({ message }: { message: ConversationMessage }) {
   const { timings, first_token_ms: first, completion_tokens: tokens } = message
   const parts = [
     ...(tokens === undefined ? [] : [t.tokens(tokens)]),
-    ...(timings === undefined || timings.predicted_ms === 0 ? [] : [t.perSecond(timings.predicted_per_second.toFixed(1))]),
-    ...(first === undefined ? [] : [t.firstToken(first < 1000 ? `${Math.round(first)} ms` : `${(first / 1000).toFixed(1)} s`)]),
+    ...(timings === undefined || timings.predicted_ms === 0
+      ? []
+      : [t.perSecond(timings.predicted_per_second.toFixed(1))]),
+    ...(first === undefined
+      ? []
+      : [t.firstToken(first < 1000 ? `${Math.round(first)} ms` : `${(first / 1000).toFixed(1)} s`)]),
   ]
   return parts.length === 0 ? null : <span className="figures">{parts.join(' · ')}</span>
 }

@@ -3,12 +3,14 @@ import type { ModelStatusOut } from '../../server/wire/system.ts'
 import { chatModels, expectedLoadMs } from '../hub_state.ts'
 import { useStore } from '../store.ts'
 import { sizeText, useText } from '../texts.ts'
-import type { Parts } from './app.tsx'
+import type { Parts } from './parts.ts'
 
 export function ModelPicker({ bridge, hub, session }: Parts) {
   const t = useText()
-  const { models, known } = useStore(hub, state => state)
-  const { model, second } = useStore(session.store, state => state)
+  const models = useStore(hub, state => state.models)
+  const known = useStore(hub, state => state.known)
+  const model = useStore(session.store, state => state.model)
+  const second = useStore(session.store, state => state.second)
   const usable = chatModels(models)
   const chosen = usable.find(({ id }) => id === model)
 

@@ -5,7 +5,7 @@ import { toHubFailure } from '../failure.ts'
 import { IconButton } from '../icons.tsx'
 import { useStore } from '../store.ts'
 import { sizeText, useText } from '../texts.ts'
-import type { Parts } from './app.tsx'
+import type { Parts } from './parts.ts'
 
 export function ModelsPanel({ bridge, hub, close }: Parts & { close(): void }) {
   const t = useText()
@@ -31,12 +31,22 @@ export function ModelsPanel({ bridge, hub, close }: Parts & { close(): void }) {
         <IconButton icon="close" label={t.close} onClick={close} />
       </div>
       {memory !== undefined && (
-        <Meter label={t.memory} part={used / memory.total_bytes} text={t.memoryUsed(sizeText(used), sizeText(memory.total_bytes))} />
+        <Meter
+          label={t.memory}
+          part={used / memory.total_bytes}
+          text={t.memoryUsed(sizeText(used), sizeText(memory.total_bytes))}
+        />
       )}
       {load !== undefined && <Meter label={t.processor} part={load.cpu} text={`${Math.round(load.cpu * 100)}%`} />}
       <ul className="models">
         {models.map(model => (
-          <Model key={model.id} model={model} failure={failures[model.id]} act={action => void act(model.id, action)} />
+          <Model
+            key={model.id}
+            model={model}
+            busy={load?.models.some(({ id, busy }) => id === model.id && busy > 0) === true}
+            failure={failures[model.id]}
+            act={action => void act(model.id, action)}
+          />
         ))}
       </ul>
       {models.length === 0 && <p className="hint">{t.noModelTitle}</p>}
@@ -44,8 +54,13 @@ export function ModelsPanel({ bridge, hub, close }: Parts & { close(): void }) {
   )
 }
 
-function Model(props: { model: ModelStatusOut; failure: string | undefined; act(action: 'load' | 'unload'): void }) {
-  const { model, failure, act } = props
+function Model(props: {
+  model: ModelStatusOut
+  busy: boolean
+  failure: string | undefined
+  act(action: 'load' | 'unload'): void
+}) {
+  const { model, busy, failure, act } = props
   const t = useText()
   const { state, facts, worker } = model
   const problem = failure ?? model.error
@@ -63,7 +78,6 @@ function Model(props: { model: ModelStatusOut; failure: string | undefined; act(
             type="button"
             className="secondary"
             aria-label={`${t.unload} ${model.id}`}
-            disabled={model.in_use > 0}
             onClick={() => act('unload')}
           >
             {t.unload}
@@ -74,8 +88,10 @@ function Model(props: { model: ModelStatusOut; failure: string | undefined; act(
         <span className="dot" aria-hidden="true" />
         {t.state[state]}
         {state === 'loading' && ` ${Math.round((model.progress ?? 0) * 100)}%`}
-        {model.in_use > 0 && ` · ${t.inUse}`} · {sizeText(worker?.memory_bytes ?? model.bytes)}
-        {facts !== undefined && model.parent === undefined && ` · ${facts.quantization} · ${worker?.context_tokens ?? facts.context_length} ctx`}
+        {busy && ` · ${t.inUse}`} · {sizeText(worker?.memory_bytes ?? model.bytes)}
+        {facts !== undefined &&
+          model.parent === undefined &&
+          ` · ${facts.quantization} · ${worker?.context_tokens ?? facts.context_length} ctx`}
         {worker !== undefined && ` · ${worker.device}`}
       </div>
       {model.description !== undefined && <div className="hint">{model.description}</div>}
@@ -88,7 +104,14 @@ export function Meter({ label, part, text }: { label: string; part: number; text
   return (
     <div className="meter">
       <span>{label}</span>
-      <meter aria-label={label} aria-valuetext={text} min={0} max={1} high={0.9} value={Math.min(1, Math.max(0, part))} />
+      <meter
+        aria-label={label}
+        aria-valuetext={text}
+        min={0}
+        max={1}
+        high={0.9}
+        value={Math.min(1, Math.max(0, part))}
+      />
       <span className="hint">{text}</span>
     </div>
   )

@@ -4,10 +4,16 @@ import type { ConversationOptions } from '../../server/wire/conversations.ts'
 import { IconButton } from '../icons.tsx'
 import { useStore } from '../store.ts'
 import { useText } from '../texts.ts'
-import type { Parts } from './app.tsx'
+import type { Parts } from './parts.ts'
 
 type NumberName = 'temperature' | 'top_p' | 'top_k' | 'min_p' | 'repeat_penalty' | 'max_tokens' | 'seed'
-const NUMBERS: { name: NumberName; label: 'temperature' | 'topP' | 'topK' | 'minP' | 'repeatPenalty' | 'maxTokens' | 'seed'; min: number; max?: number; step: number }[] = [
+const NUMBERS: {
+  name: NumberName
+  label: 'temperature' | 'topP' | 'topK' | 'minP' | 'repeatPenalty' | 'maxTokens' | 'seed'
+  min: number
+  max?: number
+  step: number
+}[] = [
   { name: 'temperature', label: 'temperature', min: 0, max: 2, step: 0.1 },
   { name: 'top_p', label: 'topP', min: 0, max: 1, step: 0.05 },
   { name: 'top_k', label: 'topK', min: 0, max: 1_000_000, step: 1 },
@@ -37,7 +43,14 @@ export function OptionsPanel({ session, close }: Parts & { close(): void }) {
         <h2>{t.options}</h2>
         <IconButton icon="close" label={t.close} onClick={close} />
       </div>
-      <Text key={`${key}-system`} label={t.system} hint={t.systemHint} rows={5} value={options.system} set={system => set({ system })} />
+      <Text
+        key={`${key}-system`}
+        label={t.system}
+        hint={t.systemHint}
+        rows={5}
+        value={options.system}
+        set={system => set({ system })}
+      />
       <fieldset>
         <legend>{t.sampling}</legend>
         <div className="numbers">
@@ -45,13 +58,12 @@ export function OptionsPanel({ session, close }: Parts & { close(): void }) {
             <NumberField
               key={`${key}-${name}`}
               label={t[label]}
-              {...(name === 'seed' && { hint: t.seedHint })}
               {...limits}
               value={options[name]}
               set={value => set({ [name]: value })}
             />
           ))}
-          <label className="field">
+          <label className="field wide">
             <span>{t.reasoningEffort}</span>
             <select
               value={options.reasoning_effort ?? ''}
@@ -86,7 +98,13 @@ export function OptionsPanel({ session, close }: Parts & { close(): void }) {
         set={tools => set({ tools })}
       />
       <label className="switch">
-        <input type="checkbox" role="switch" checked={training} onChange={event => session.setTraining(event.target.checked)} />
+        <input
+          type="checkbox"
+          role="switch"
+          aria-checked={training}
+          checked={training}
+          onChange={event => session.setTraining(event.target.checked)}
+        />
         <span>
           {t.training}
           <span className="hint">{t.trainingHint}</span>
@@ -96,7 +114,13 @@ export function OptionsPanel({ session, close }: Parts & { close(): void }) {
   )
 }
 
-function Field({ label, hint, problem, children }: { label: string; hint?: string | undefined; problem?: string | undefined; children(id: string): ReactNode }) {
+function Field(props: {
+  label: string
+  hint?: string | undefined
+  problem?: string | undefined
+  children(id: string): ReactNode
+}) {
+  const { label, hint, problem, children } = props
   const id = useId()
   return (
     <div className="field">
@@ -148,7 +172,6 @@ function Text(props: {
 
 function NumberField(props: {
   label: string
-  hint?: string
   min: number
   max?: number
   step: number
@@ -156,11 +179,11 @@ function NumberField(props: {
   set(value: number | undefined): void
 }) {
   const t = useText()
-  const { label, hint, min, max, step, value, set } = props
+  const { label, min, max, step, value, set } = props
   const [text, setText] = useState(value === undefined ? '' : String(value))
   useEffect(() => setText(value === undefined ? '' : String(value)), [value])
   return (
-    <Field label={label} hint={hint}>
+    <Field label={label}>
       {id => (
         <input
           id={id}
@@ -172,7 +195,8 @@ function NumberField(props: {
           value={text}
           onChange={event => setText(event.target.value)}
           onBlur={() => {
-            const number = text === '' ? undefined : Math.min(max ?? Number.MAX_SAFE_INTEGER, Math.max(min, Number(text)))
+            const number =
+              text === '' ? undefined : Math.min(max ?? Number.MAX_SAFE_INTEGER, Math.max(min, Number(text)))
             const whole = number === undefined || step < 1 ? number : Math.round(number)
             setText(whole === undefined ? '' : String(whole))
             if (whole !== value) set(whole)

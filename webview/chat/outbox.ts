@@ -5,7 +5,8 @@ import { createStore } from '../store.ts'
 
 type Letter = { path: string; body: unknown }
 
-export function createOutbox(bridge: Bridge) {
+/** @param refused hears of what the hub does not take: it is given up when trying again would change nothing */
+export function createOutbox(bridge: Bridge, refused: (thrown: unknown) => void) {
   const store = createStore<{ letters: Letter[] }>({ letters: read(bridge.kept.get('outbox')) })
   let flushing: Promise<void> | undefined
 
@@ -14,7 +15,7 @@ export function createOutbox(bridge: Bridge) {
     bridge.kept.set('outbox', letters.length === 0 ? undefined : JSON.stringify(letters))
   }
 
-  /** In the order they were written, since a message comes behind its parent. What the hub refuses is given up. */
+  /** In the order they were written, since a message comes behind its parent. */
   async function send(): Promise<void> {
     for (;;) {
       const [letter] = store.get().letters
@@ -22,7 +23,9 @@ export function createOutbox(bridge: Bridge) {
       try {
         await bridge.request('PUT', letter.path, letter.body)
       } catch (thrown) {
-        if (toHubFailure(thrown).unreachable) return
+        const failure = toHubFailure(thrown)
+        if (!failure.unreachable) refused(failure)
+        if (failure.status < 400 || failure.status >= 500) return
       }
       set(store.get().letters.filter(one => one !== letter))
     }

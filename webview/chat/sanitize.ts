@@ -14,7 +14,20 @@ export function sanitize(html: string): string {
   const clean = DOMPurify.sanitize(html, {
     USE_PROFILES: { html: true, mathMl: true },
     ADD_TAGS: ['semantics', 'annotation'],
-    FORBID_TAGS: ['style', 'form', 'input', 'textarea', 'select', 'option', 'dialog', 'video', 'audio', 'picture', 'source', 'map'],
+    FORBID_TAGS: [
+      'style',
+      'form',
+      'input',
+      'textarea',
+      'select',
+      'option',
+      'dialog',
+      'video',
+      'audio',
+      'picture',
+      'source',
+      'map',
+    ],
     FORBID_ATTR: ['style', 'id', 'name'],
     RETURN_TRUSTED_TYPE: true,
   })

@@ -69,11 +69,13 @@ export function createSession(bridge: Bridge) {
     failure: undefined,
     said: undefined,
   })
-  const outbox = createOutbox(bridge)
   const { get, set } = store
   let searches = 0
+  /** The page is being left: what ends then was not broken. */
+  let leaving = false
 
   const failed = (thrown: unknown): void => set({ failure: toHubFailure(thrown).message })
+  const outbox = createOutbox(bridge, failed)
   const messagesOf = (id: string): ConversationMessage[] | undefined =>
     get().current?.id === id ? get().current?.messages : undefined
 
@@ -152,7 +154,12 @@ export function createSession(bridge: Bridge) {
   }
 
   /** @param before an answer that goes on */
-  async function answer(conversation: string, parent: string, model: string, before?: ConversationMessage): Promise<void> {
+  async function answer(
+    conversation: string,
+    parent: string,
+    model: string,
+    before?: ConversationMessage,
+  ): Promise<void> {
     const all = messagesOf(conversation)
     const { current } = get()
     if (all === undefined || current === undefined) return
@@ -173,7 +180,11 @@ export function createSession(bridge: Bridge) {
         if (live !== undefined) set({ live: { ...get().live, [id]: { ...live, ...now } } })
       })
     }
-    set({ live: { ...get().live, [id]: { ...begun, model, conversation, parent, stop } }, failure: undefined, said: undefined })
+    set({
+      live: { ...get().live, [id]: { ...begun, model, conversation, parent, stop } },
+      failure: undefined,
+      said: undefined,
+    })
     const question: Question = { model, options: current.options, branch: branchOf(all, before?.id ?? parent) }
     let end: Pick<ConversationMessage, 'finish' | 'error'> = {}
     try {
@@ -185,6 +196,7 @@ export function createSession(bridge: Bridge) {
       }
       set({ said: 'answered' })
     } catch (thrown) {
+      if (leaving) return
       end = stopper.signal.aborted ? { finish: 'stopped' } : { finish: 'broken', error: toHubFailure(thrown).message }
     }
     drop(id)
@@ -221,11 +233,19 @@ export function createSession(bridge: Bridge) {
 
   // A reload or a closed tab keeps what has come of an answer.
   addEventListener('pagehide', () => {
+    leaving = true
     for (const [id, { stop: _, conversation, ...now }] of Object.entries(get().live)) {
       const message = { ...now, id, role: 'assistant' as const, created_at: Date.now(), finish: 'stopped' as const }
       // It waits in the outbox as well, in case that this last word is not heard.
       void put(conversation, message, true).catch(() => undefined)
     }
+  })
+  addEventListener('pageshow', ({ persisted }) => {
+    leaving = false
+    if (!persisted) return
+    // Gone back to: its answers ended when it was left.
+    set({ live: {} })
+    void open(get().current?.id)
   })
 
   return {
@@ -266,6 +286,7 @@ export function createSession(bridge: Bridge) {
         for (const live of Object.values(get().live)) if (live.conversation === id) live.stop()
         await bridge.request('DELETE', `/v1/chats/${id}`)
         set({ list: get().list.filter(one => one.id !== id) })
+        bridge.kept.set(`draft.${id}`, undefined)
         if (get().current?.id === id) await open(undefined)
       } catch (thrown) {
         failed(thrown)
@@ -301,7 +322,14 @@ export function createSession(bridge: Bridge) {
     async toolResult(parent: ConversationMessage, call: string, content: string, isLast: boolean) {
       const { current, model } = get()
       if (current === undefined) return
-      const message = { id: newId(), parent: parent.id, role: 'tool' as const, content, tool_call_id: call, created_at: Date.now() }
+      const message = {
+        id: newId(),
+        parent: parent.id,
+        role: 'tool' as const,
+        content,
+        tool_call_id: call,
+        created_at: Date.now(),
+      }
       await put(current.id, message)
       if (isLast) void answer(current.id, message.id, model)
     },

@@ -5,14 +5,18 @@ import { applyTheme, readTheme, THEMES, type Theme } from '../appearance.ts'
 import { Icon, IconButton } from '../icons.tsx'
 import { useStore } from '../store.ts'
 import { type Language, useText } from '../texts.ts'
-import type { Parts } from './app.tsx'
+import type { Parts } from './parts.ts'
 import type { Session } from './session.ts'
 
 type Props = Parts & { close(): void; begin(): void; language: Language; setLanguage(language: Language): void }
 
 export function Sidebar({ bridge, session, close, begin, language, setLanguage }: Props) {
   const t = useText()
-  const { list, more, listKnown, search } = useStore(session.store, state => state)
+  // Each by itself: an answer that streams in changes the state many times a second.
+  const list = useStore(session.store, state => state.list)
+  const more = useStore(session.store, state => state.more)
+  const listKnown = useStore(session.store, state => state.listKnown)
+  const search = useStore(session.store, state => state.search)
   const open = useStore(session.store, state => state.current?.id)
   const [theme, setTheme] = useState<Theme>(() => readTheme(bridge))
   const shortcuts = useRef<HTMLDialogElement>(null)
@@ -108,7 +112,17 @@ export function Sidebar({ bridge, session, close, begin, language, setLanguage }
   )
 }
 
-function Chat({ chat, isOpen, session, pick }: { chat: Conversation; isOpen: boolean; session: Session; pick(): void }) {
+function Chat({
+  chat,
+  isOpen,
+  session,
+  pick,
+}: {
+  chat: Conversation
+  isOpen: boolean
+  session: Session
+  pick(): void
+}) {
   const t = useText()
   const [renaming, setRenaming] = useState(false)
   const menu = useRef<HTMLDetailsElement>(null)

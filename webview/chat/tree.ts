@@ -40,7 +40,10 @@ export function titleOf(text: string): string {
 }
 
 /** The branch as messages of a request. An answer that broke off before its first word is left out. */
-export function toRequest(branch: readonly ConversationMessage[], system: string | undefined): { [key: string]: unknown }[] {
+export function toRequest(
+  branch: readonly ConversationMessage[],
+  system: string | undefined,
+): { [key: string]: unknown }[] {
   const sent: { [key: string]: unknown }[] = system ? [{ role: 'system', content: system }] : []
   for (const { role, content, tool_calls, tool_call_id } of branch) {
     const calls = tool_calls !== undefined && tool_calls.length > 0

@@ -10,7 +10,7 @@ export type Place = {
   rest: string
 }
 
-/** Cursors in the middle of lines of code, a few from each text, the same for the same texts. */
+/** Cursors behind the first half of lines of code and a whole word, drawn from all texts, the same for the same texts. */
 export function choosePlaces(texts: readonly string[], count: number, seed: number): Place[] {
   const all: Place[] = []
   for (const text of texts) {
@@ -23,9 +23,12 @@ export function choosePlaces(texts: readonly string[], count: number, seed: numb
       if (trimmed.includes('*/')) inComment = false
       if (code && at > 0 && trimmed.length >= 12 && trimmed.length <= 100) {
         const indent = line.length - line.trimStart().length
-        const cursor = indent + Math.ceil(trimmed.length / 2)
+        const half = indent + Math.ceil(trimmed.length / 2)
+        // A word that was begun is written to its end: tokenizers have no token for the rest of one.
+        const cursor = half + /^[\w$]*/.exec(line.slice(half))![0].length
         const [start, rest] = [line.slice(0, cursor), line.slice(cursor)]
-        all.push({ before: text.slice(0, at + cursor), after: text.slice(at + line.length), start, rest })
+        if (rest.trim() !== '')
+          all.push({ before: text.slice(0, at + cursor), after: text.slice(at + line.length), start, rest })
       }
       at += line.length + 1
     }

@@ -118,6 +118,7 @@ function welcome(hub: Hub): string {
     '',
     `AI Backend Hub ${VERSION} is ready.`,
     '',
+    `  Chat         ${hub.url}/`,
     `  OpenAI API   ${hub.url}/v1`,
     `  API pages    ${hub.url}/docs`,
     `  Health       ${hub.url}/health`,

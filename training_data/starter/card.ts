@@ -60,7 +60,8 @@ export function makeCard(facts: {
       'It knows next to nothing of the world, is often wrong, and is of no use for real work. It shows that everything works, and is something to train on.',
     specialties: ['code', 'completion', 'chat'],
     languages: ['en', 'vi'],
-    sampling: { temperature: 0.2, top_k: 20, top_p: 0.9 },
+    // So small a model falls into loops, which the penalty ends.
+    sampling: { temperature: 0.2, top_k: 20, top_p: 0.9, frequency_penalty: 0.3 },
     training: {
       parameters,
       shape,

@@ -1,6 +1,6 @@
 /** Measures a model on held-out code: bits per byte against compressors and an n-gram, and lines completed through a real hub. */
 import { spawnSync } from 'node:child_process'
-import { copyFileSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { copyFileSync, existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
@@ -84,6 +84,9 @@ async function completeThroughHub(
   const folder = join(home, 'local_models', 'code_models')
   mkdirSync(folder, { recursive: true })
   copyFileSync(model, join(folder, 'starter.gguf'))
+  // With its card, whose sampling is what a request gets that names none.
+  const card = model.replace(/\.gguf$/, '.model.json')
+  if (existsSync(card)) copyFileSync(card, join(folder, 'starter.model.json'))
   const hub = await startHub({
     home,
     commandLine: { port: '0', device: 'cpu', poll: '0', threads: '1' },

@@ -4,6 +4,10 @@ import type { Place } from './place.ts'
 const MOST_INTERVALS = 50
 const LEAST_MS = 10
 const MOST_MS = 400
+/** Until the model has answered once. */
+const UNKNOWN_MS = 100
+/** Part of the time between two keys within which an answer costs nobody anything. */
+const QUICK = 0.3
 /** A pause of thought says nothing about the speed of typing. */
 const PAUSE_MS = 1500
 
@@ -31,9 +35,9 @@ export class Rhythm {
   }
 
   /**
-   * Milliseconds to wait, counted from the last keystroke. Someone who types fast is waited for, since a request that is
-   * outdated at once only takes the model's time; at places where people stop to think the wait is shorter; a slow model is
-   * asked sooner, since what is typed meanwhile is used if it fits.
+   * Milliseconds to wait, counted from the last keystroke. A model that answers long before the next key is asked at once.
+   * Else someone who types fast is waited for, since a request that is outdated at once only takes the model's time; at places
+   * where people stop to think the wait is shorter; and it is never longer than the answer takes, which is all that it can save.
    */
   delayMs(place: Place, nowMs: number): number {
     const { linePrefix, lineSuffix } = place
@@ -42,7 +46,9 @@ export class Rhythm {
     const trigger = /[.([{=,:>\s]$/.test(linePrefix) || linePrefix.trim() === ''
     const atEnd = lineSuffix.trim() === ''
     const factor = 1.3 - (trigger ? 0.5 : 0) - (atEnd ? 0.3 : 0)
-    const wait = Math.min(MOST_MS, Math.max(LEAST_MS, typical * factor - this.#latencyMs * 0.25))
+    const latency = this.#latencyMs === 0 ? UNKNOWN_MS : this.#latencyMs
+    if (latency < typical * QUICK) return 0
+    const wait = Math.min(MOST_MS, latency, Math.max(LEAST_MS, typical * factor - latency * 0.25))
     const passed = this.#lastMs === undefined ? 0 : Math.max(0, nowMs - this.#lastMs)
     return Math.max(0, wait - passed)
   }

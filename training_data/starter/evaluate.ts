@@ -1,10 +1,12 @@
 /** Measures a model on held-out code: bits per byte against compressors and an n-gram, and lines completed through a real hub. */
 import { spawnSync } from 'node:child_process'
-import { copyFileSync, existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
-import { startHub } from '../../server/hub.ts'
+import { WebSocket } from 'ws'
+import { type Hub, startHub } from '../../server/hub.ts'
+import { LspClient } from '../../test/helpers/lsp_client.ts'
 import type { Document } from './corpus.ts'
 import { choosePlaces, isWellFormed, type Place } from './lines.ts'
 import { bitsOf } from './loss.ts'
@@ -22,6 +24,8 @@ export type Evaluation = {
   line_completion: { places: number; model: number; model_prefix_only: number; ngram: number }
   /** Share of places whose completed line has its quotes and brackets in order. */
   well_formed: { places: number; model: number; ngram: number }
+  /** The same of what an editor shows: of so many places, the share with a suggestion, and of those the share in order. */
+  well_formed_in_editor: { places: number; shown: number; model: number }
 }
 
 export async function evaluate(
@@ -47,7 +51,10 @@ export async function evaluate(
 
   const places = choosePlaces(texts, PLACES, 1)
   const ngramLines = places.map(({ before }) => ngram.completeLine(Buffer.from(before), MOST_BYTES))
-  const { middle, prefixOnly } = await completeThroughHub(model, places)
+  const { middle, prefixOnly } = await withHub(model, hub => completeThroughHub(hub, places))
+  const inEditor = places.slice(0, WELL_FORMED_PLACES)
+  const ghosts = await withHub(model, hub => completeInEditor(hub, inEditor))
+  const lines = inEditor.flatMap(({ start }, index) => (ghosts[index] === undefined ? [] : [start + ghosts[index]]))
   const exact = (lines: string[]): number => share(places, (place, index) => same(lines[index]!, place.rest))
   const formed = (lines: string[]): number =>
     share(places.slice(0, WELL_FORMED_PLACES), (place, index) => isWellFormed(place.start + lines[index]!))
@@ -61,6 +68,11 @@ export async function evaluate(
       ngram: exact(ngramLines),
     },
     well_formed: { places: WELL_FORMED_PLACES, model: formed(middle), ngram: formed(ngramLines) },
+    well_formed_in_editor: {
+      places: inEditor.length,
+      shown: rounded(lines.length / inEditor.length),
+      model: rounded(lines.filter(isWellFormed).length / Math.max(1, lines.length)),
+    },
   }
 }
 
@@ -75,16 +87,12 @@ function xzLength(bytes: Buffer): number | undefined {
   return status === 0 ? stdout.length : undefined
 }
 
-/** Asks a hub of its own, as an editor would: once with what follows the line, once without. */
-async function completeThroughHub(
-  model: string,
-  places: readonly Place[],
-): Promise<{ middle: string[]; prefixOnly: string[] }> {
+/** A hub of its own with the model and its card, whose sampling is what a request gets that names none. */
+async function withHub<T>(model: string, use: (hub: Hub) => Promise<T>): Promise<T> {
   const home = mkdtempSync(join(tmpdir(), 'ai-hub-starter-'))
   const folder = join(home, 'local_models', 'code_models')
   mkdirSync(folder, { recursive: true })
   copyFileSync(model, join(folder, 'starter.gguf'))
-  // With its card, whose sampling is what a request gets that names none.
   const card = model.replace(/\.gguf$/, '.model.json')
   if (existsSync(card)) copyFileSync(card, join(folder, 'starter.model.json'))
   const hub = await startHub({
@@ -95,33 +103,64 @@ async function completeThroughHub(
   })
   try {
     await hub.ready
-    // As editors do: whole lines before the cursor, and the cursor's line, as far as it is written, as the prompt.
-    const ask = async ({ before, start, after }: Place, seesAfter: boolean): Promise<string> => {
-      const response = await fetch(`${hub.url}/infill`, {
-        method: 'POST',
-        headers: { 'content-type': 'application/json' },
-        body: JSON.stringify({
-          model: 'starter',
-          input_prefix: before.slice(-1500, before.length - start.length),
-          input_suffix: seesAfter ? after.slice(0, 500) : '',
-          prompt: start,
-          n_predict: 64,
-          temperature: 0,
-          stop: ['\n'],
-        }),
-      })
-      if (!response.ok) throw new Error(`/infill answered ${response.status}: ${await response.text()}`)
-      return ((await response.json()) as { content: string }).content
-    }
-    const middle: string[] = []
-    const prefixOnly: string[] = []
-    for (const place of places) {
-      middle.push(await ask(place, true))
-      prefixOnly.push(await ask(place, false))
-    }
-    return { middle, prefixOnly }
+    return await use(hub)
   } finally {
     await hub.close()
     rmSync(home, { recursive: true, force: true, maxRetries: 5 })
+  }
+}
+
+/** As editors do: whole lines before the cursor, and the cursor's line, as far as it is written, as the prompt; once without what follows. */
+async function completeThroughHub(
+  hub: Hub,
+  places: readonly Place[],
+): Promise<{ middle: string[]; prefixOnly: string[] }> {
+  const ask = async ({ before, start, after }: Place, seesAfter: boolean): Promise<string> => {
+    const response = await fetch(`${hub.url}/infill`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({
+        model: 'starter',
+        input_prefix: before.slice(-1500, before.length - start.length),
+        input_suffix: seesAfter ? after.slice(0, 500) : '',
+        prompt: start,
+        n_predict: 64,
+        temperature: 0,
+        stop: ['\n'],
+      }),
+    })
+    if (!response.ok) throw new Error(`/infill answered ${response.status}: ${await response.text()}`)
+    return ((await response.json()) as { content: string }).content
+  }
+  const middle: string[] = []
+  const prefixOnly: string[] = []
+  for (const place of places) {
+    middle.push(await ask(place, true))
+    prefixOnly.push(await ask(place, false))
+  }
+  return { middle, prefixOnly }
+}
+
+/** The first line of what the language server has an editor show at each place; undefined where it shows nothing. */
+async function completeInEditor(hub: Hub, places: readonly Place[]): Promise<(string | undefined)[]> {
+  const { token } = JSON.parse(readFileSync(join(hub.home, 'hub.json'), 'utf8')) as { token: string }
+  const socket = new WebSocket(`${hub.url.replace('http', 'ws')}/lsp?token=${token}`)
+  const client = new LspClient(text => socket.send(text))
+  socket.on('message', data => client.take(data.toString()))
+  await new Promise((done, failed) => socket.once('open', done).once('error', failed))
+  try {
+    await client.initialize({ settings: { completion: { model: 'starter', ahead: false } } })
+    const shown: (string | undefined)[] = []
+    for (const [index, { before, start, after }] of places.entries()) {
+      const uri = `file:///work/place${index}.js`
+      client.open(uri, before + after, 'javascript')
+      const line = before.split('\n').length - 1
+      const items = (await client.complete(uri, line, start.length).result) as { insertText: string }[] | null
+      shown.push(items?.[0]?.insertText.split('\n')[0])
+      client.notify('textDocument/didClose', { textDocument: { uri } })
+    }
+    return shown
+  } finally {
+    socket.close()
   }
 }

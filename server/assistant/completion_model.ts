@@ -1,7 +1,8 @@
 /** How a model is asked to complete code: by its own fill-in-the-middle tokens, else by a chat that goes on writing, else as plain text. */
 import { HubError } from '../lib/error.ts'
 import type { Lease } from '../models/models.ts'
-import type { Generate, Prompt } from '../wire/worker.ts'
+import type { SamplingDefaults } from '../wire/model.ts'
+import type { Generate, Prompt, Sampling } from '../wire/worker.ts'
 import type { CompleterDeps, InfillAsk } from './complete.ts'
 import { noThinking, quietly, refuses } from './thinking.ts'
 
@@ -58,7 +59,7 @@ export function completionModel(
   }
 }
 
-export function toGenerate(ask: InfillAsk, { info }: Pick<Lease, 'info'>): Generate {
+export function toGenerate(ask: InfillAsk, { info, model }: Pick<Lease, 'info' | 'model'>): Generate {
   const { place, maxTokens, budgetMs, minIndent, temperature } = ask
   const prompt = info.hasFim ? infill(ask) : info.hasChatTemplate ? chat(ask, info) : text(ask)
   const stop = place.reach === 'line' && place.linePrefix.trim() !== '' ? ['\n'] : []
@@ -66,10 +67,12 @@ export function toGenerate(ask: InfillAsk, { info }: Pick<Lease, 'info'>): Gener
   return {
     prompt,
     format: { type: 'text' },
-    sampling:
-      temperature === 0
+    sampling: {
+      ...penalties(model.sidecar.sampling),
+      ...(temperature === 0
         ? { temperature: 0 }
-        : { temperature, topK: 40, topP: 0.9, seed: Math.round(temperature * 1000) },
+        : { temperature, topK: 40, topP: 0.9, seed: Math.round(temperature * 1000) }),
+    },
     maxTokens,
     stop,
     n: 1,
@@ -87,13 +90,18 @@ function infill({ place, extra }: InfillAsk): Prompt {
     prefix: place.before,
     suffix: place.lineSuffix + place.after,
     prompt: place.linePrefix,
-    extra: [...extra.map(({ path, text }) => ({ filename: path, text })), ...header(place.path)],
+    extra: extra.map(({ path, text }) => ({ filename: path, text })),
+    ...(place.path !== '' && { path: place.path }),
   }
 }
 
-/** The name alone says much about what belongs into a file. */
-function header(path: string): { filename: string; text: string }[] {
-  return path === '' ? [] : [{ filename: path, text: '' }]
+/** What the model's card asks for against repetition counts for completions as well. */
+function penalties(card: SamplingDefaults = {}): Sampling {
+  return {
+    ...(card.repeat_penalty !== undefined && { repeatPenalty: card.repeat_penalty }),
+    ...(card.frequency_penalty !== undefined && { frequencyPenalty: card.frequency_penalty }),
+    ...(card.presence_penalty !== undefined && { presencePenalty: card.presence_penalty }),
+  }
 }
 
 function chat({ place, extra }: InfillAsk, info: Lease['info']): Prompt {

@@ -224,7 +224,11 @@ function isOpen(line: string): boolean {
 }
 
 type Unmatched = { at: number; closer: string }
-type Scan = { unmatched: Unmatched[]; quote?: { at: number; quote: string } }
+type Scan = {
+  unmatched: Unmatched[] /** Brackets opened and not closed. */
+  open: number
+  quote?: { at: number; quote: string }
+}
 
 /**
  * Brackets, and the quote that was open before, closed without an opener in the text; and a quote that is open at its end. Strings,
@@ -257,7 +261,7 @@ function scanBrackets(text: string, inside: string | undefined): Scan {
       else unmatched.push({ at, closer: character })
     }
   }
-  return { unmatched, ...(quote !== undefined && { quote }) }
+  return { unmatched, open: stack.length, ...(quote !== undefined && { quote }) }
 }
 
 /** Brackets left open before the cursor, by opener. Strings are skipped roughly: a wrong count shows a closer too many or too few. */
@@ -290,7 +294,20 @@ function isWorthless({ text, replace }: Ghost, place: Place): boolean {
   if (!text.includes('\n') && below !== undefined && line.length > 3) {
     if (line === below || (line.length >= 12 && below.startsWith(line))) return true
   }
+  if (!text.includes('\n') && isTorn(place.linePrefix + text + place.lineSuffix.slice(replace), place.language))
+    return true
   // One character or word over and over.
   if (/^(.)\1{15,}/.test(trimmed) || /^(\S+)(?:\s+\1){4,}/.test(trimmed)) return true
   return /\uFFFD/.test(text)
+}
+
+/** Languages in which quotes and brackets are text, or a single quote is no string. */
+const LOOSE = new Set(['markdown', 'plaintext', 'html', 'xml', 'latex', 'yaml', 'rust', 'git-commit', 'scminput'])
+
+/** Whether a line leaves a string open, or a bracket without a reason: behind an opener, a comma or an operator code goes on. */
+function isTorn(line: string, language: string): boolean {
+  if (LOOSE.has(language)) return false
+  const { open, quote } = scanBrackets(line, undefined)
+  if (quote !== undefined) return quote.quote !== '`'
+  return open > 0 && !/([([{,=+\-*&|?:<>.]|=>)\s*$/.test(line.replace(/\s*\/\/.*$/, ''))
 }

@@ -97,6 +97,8 @@ export type Prompt =
       suffix: string /** text already written after the middle token */
       prompt: string
       extra: { filename: string; text: string }[]
+      /** Of the file itself, for models that mark where a file begins. */
+      path?: string
     }
 
 export type Format =

@@ -40,12 +40,12 @@ export function infillPrompt(model: Model, infill: Infill, contextTokens: number
   }
 
   const files: number[][] = []
-  if (infill.extra.length > 0) {
+  if (infill.extra.length > 0 || (infill.path !== undefined && fim.separator >= 0)) {
     const named = (name: string, text: string) =>
       fim.separator >= 0 ? [fim.separator, ...plain(`${name}\n${text}`)] : plain(`\n\n--- ${name} ---\n\n${text}`)
     let left = room - before.length - after.length
     const head = fim.repository >= 0 ? [fim.repository, ...plain('workspace\n')] : []
-    const tail = fim.separator >= 0 ? [fim.separator, ...plain('current file\n')] : []
+    const tail = fim.separator >= 0 ? [fim.separator, ...plain(`${infill.path ?? 'current file'}\n`)] : []
     left -= head.length + tail.length
     // The last ones given are the nearest to the cursor, so they stay longest.
     const kept: number[][] = []
@@ -55,7 +55,7 @@ export function infillPrompt(model: Model, infill: Infill, contextTokens: number
       left -= tokens.length
       kept.unshift(tokens)
     }
-    if (kept.length > 0) files.push(head, ...kept, tail)
+    if (kept.length > 0 || (infill.path !== undefined && left >= 0)) files.push(head, ...kept, tail)
   }
   return [
     ...(model.addBos ? [model.bos] : []),

@@ -86,7 +86,11 @@ export const CASES: Case[] = [
     invoked: true,
   },
   { name: 'the rest of the line repeated', at: 'const a = |, b = 2', raw: '1, b = 2', shows: '1', invoked: true },
-  { name: 'a string never closed', at: 'foo(|', raw: 'a, "hel', shows: 'a', cut: true },
+  { name: 'a string never closed', at: 'foo(|)', raw: 'a, "hel', shows: 'a', cut: true },
+  { name: 'a string that was begun and never ends', at: 'const a = "x |', raw: 'and y', shows: null },
+  { name: 'a bracket left open for no reason', at: 'const a = |', raw: 'foo(b', shows: null },
+  { name: 'a bracket left open where code goes on', at: 'const a = |', raw: 'foo(b,', shows: 'foo(b,' },
+  { name: 'a quote in prose', at: 'It is "|', raw: 'so and so', shows: 'so and so', language: 'markdown' },
   { name: 'nothing but a string never closed', at: 'const a = |', raw: '"hello', shows: null },
   // Blocks.
   { name: 'the body of a block', at: 'if (x) {|\n}', raw: '\n  y()\n}\n', shows: '\n  y()' },

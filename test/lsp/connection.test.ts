@@ -27,7 +27,8 @@ test('a suggestion with its range and the command that tells when it was taken',
     prefix: '',
     suffix: ')\n',
     prompt: 'const sum = add(',
-    extra: [{ filename: 'src/a.ts', text: '' }],
+    extra: [],
+    path: 'src/a.ts',
   })
   await client.request('workspace/executeCommand', { command: 'aiHub.accepted', arguments: [1] })
   const counts = (await client.request('aiHub/counts', null)) as { accepted: number }

@@ -35,9 +35,11 @@ test('the card says what the model is, what it learned from, and what was measur
   const card = JSON.parse(readFileSync(CARD, 'utf8')) as Card
   assert.match(card.limits, /no use for real work/)
   const { bits_per_byte: bits, line_completion: lines, well_formed: formed, lora_demo: demo } = card.evaluation!
+  const { well_formed_in_editor: editor } = card.evaluation!
   assert.ok(bits.model < bits.gzip && bits.model < bits.ngram && bits.xz !== null && bits.model < bits.xz)
   assert.ok(lines.model >= 1.5 * lines.ngram)
   assert.ok(formed.places >= 100 && formed.model > formed.ngram)
+  assert.ok(editor.places >= 100 && editor.shown >= 0.5 && editor.model >= 0.95)
   assert.ok(demo !== undefined && demo.loss_after <= 0.9 * demo.loss_before && demo.minutes < 10)
   assert.ok(card.packages.length > 100)
   for (const entry of [...card.packages, ...card.held_out]) {

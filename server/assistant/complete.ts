@@ -95,7 +95,7 @@ const MOST_SHOWN = 64
 type Document = {
   rhythm: Rhythm
   generation?: Generation
-  shown?: { suggestion: Suggestion; place: Place; text: string }
+  shown?: { suggestion: Suggestion; place: Place }
 }
 
 export class Completer {
@@ -291,7 +291,7 @@ export class Completer {
     }
     this.#shown.set(suggestion.id, { suggestion, place })
     if (this.#shown.size > MOST_SHOWN) this.#shown.delete(this.#shown.keys().next().value!)
-    document.shown = { suggestion, place, text: ask.text }
+    document.shown = { suggestion, place }
     return suggestion
   }
 

@@ -3,6 +3,7 @@ import { type FileHandle, mkdir, open, rename, rm } from 'node:fs/promises'
 import { basename, dirname } from 'node:path'
 import { setTimeout as wait } from 'node:timers/promises'
 import { HubError } from '../lib/error.ts'
+import { long, text, u32 } from './gguf_write.ts'
 
 export type StreamedTensor = {
   name: string
@@ -119,21 +120,4 @@ function explain(thrown: unknown, path: string): unknown {
     `${basename(path)} cannot be written in ${dirname(path)} (${code}); choose a folder that may be written`,
     { cause: thrown },
   )
-}
-
-function text(value: string): Buffer {
-  const bytes = Buffer.from(value)
-  return Buffer.concat([long(bytes.length), bytes])
-}
-
-function u32(value: number): Buffer {
-  const bytes = Buffer.alloc(4)
-  bytes.writeUInt32LE(value)
-  return bytes
-}
-
-function long(value: number): Buffer {
-  const bytes = Buffer.alloc(8)
-  bytes.writeBigUInt64LE(BigInt(value))
-  return bytes
 }

@@ -109,18 +109,20 @@ export function fromHalf(half: number): number {
   return exponent === 0 ? sign * fraction * 2 ** -24 : sign * (1024 + fraction) * 2 ** (exponent - 25)
 }
 
-function text(value: string): Buffer {
+// Pieces of the file, little endian.
+
+export function text(value: string): Buffer {
   const bytes = Buffer.from(value)
   return Buffer.concat([long(bytes.length), bytes])
 }
 
-function u32(value: number): Buffer {
+export function u32(value: number): Buffer {
   const bytes = Buffer.alloc(4)
   bytes.writeUInt32LE(value)
   return bytes
 }
 
-function long(value: number): Buffer {
+export function long(value: number): Buffer {
   const bytes = Buffer.alloc(8)
   bytes.writeBigUInt64LE(BigInt(value))
   return bytes

@@ -80,6 +80,8 @@ export type CompletionCounts = {
   cached: number
   reused: number
   generated: number
+  /** Characters that the model wrote, shown or not. */
+  written: number
   cancelled: number
   accepted: number
   rejected: number
@@ -110,6 +112,7 @@ export class Completer {
     cached: 0,
     reused: 0,
     generated: 0,
+    written: 0,
     cancelled: 0,
     accepted: 0,
     rejected: 0,
@@ -243,12 +246,14 @@ export class Completer {
     this.#end(document)
     this.counts.generated++
     const begun = this.#deps.now()
-    const generation = new Generation(ask, place, this.#deps, this.#infill(place, temperature), made => {
+    const ended = (made: Made | undefined, written: number): void => {
+      this.counts.written += written
       if (document.generation === generation) delete document.generation
       if (made === undefined) return
       document.rhythm.answered(this.#deps.now() - begun)
       if (temperature === 0) this.#cache.put(place, made)
-    })
+    }
+    const generation = new Generation(ask, place, this.#deps, this.#infill(place, temperature), ended)
     document.generation = generation
     return generation
   }
@@ -338,7 +343,7 @@ class Generation {
     place: Place,
     deps: CompleterDeps,
     infill: InfillAsk,
-    ended: (made: Made | undefined) => void,
+    ended: (made: Made | undefined, written: number) => void,
   ) {
     this.#place = place
     this.#offset = ask.offset
@@ -346,7 +351,7 @@ class Generation {
     this.#deps = deps
     void this.#run(infill).then(() => {
       this.#running = false
-      ended(this.#made)
+      ended(this.#made, this.#raw.length)
       this.#changed.resolve()
     })
   }

@@ -66,6 +66,8 @@ test('a suggestion comes from the model, and again from the cache without it', a
   const again = await completer.complete(ask('const sum = |\n'), never)
   assert.equal(again[0]?.from, 'cache')
   assert.equal(seen.asks.length, 1)
+  // All that the model wrote counts, the line behind the shown one as well.
+  assert.deepEqual([completer.counts.generated, completer.counts.written], [1, 9])
 })
 
 test('what was typed of a suggestion is answered from it at once', async () => {

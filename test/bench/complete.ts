@@ -17,8 +17,9 @@ export type Seen = {
   /** Of those, how many brought a suggestion. */
   shown: number
   keys: number
-  /** Tokens generated, and of those the ones in suggestions that were shown. */
-  generatedTokens: number
+  /** Characters that the model wrote, and of those the ones in suggestions that were seen; one that is typed into counts once. */
+  written: number
+  seen: number
 }
 export type HubSeen = Seen & { cachedMs: number[]; asked: number; cached: number; reused: number; generated: number }
 
@@ -35,7 +36,8 @@ export async function typeIntoHub(hub: { url: string; home: string }, model: str
     looks: [],
     shown: 0,
     keys: 0,
-    generatedTokens: 0,
+    written: 0,
+    seen: 0,
     cachedMs: [],
     asked: 0,
     cached: 0,
@@ -60,6 +62,7 @@ async function typeTrace(client: LspClient, trace: Trace, seen: HubSeen): Promis
   let text = trace.text
   let open: { cancel(): void } | undefined
   let version = 1
+  const look = lookAt(seen)
   for (const { character, offset, pauseMs } of trace.keys) {
     const { line, column } = positionOf(text, offset)
     text = text.slice(0, offset) + character + text.slice(offset)
@@ -72,24 +75,36 @@ async function typeTrace(client: LspClient, trace: Trace, seen: HubSeen): Promis
     const next = positionOf(text, offset + 1)
     const request = client.complete(uri, next.line, next.column)
     open = request
-    const look = answered(request.result as Promise<unknown[] | null>).then(async items => {
+    const answer = answered(request.result as Promise<{ insertText: string }[] | null>).then(async items => {
       const tookMs = performance.now() - begun
       const after = (await client.request('aiHub/counts', null)) as Counts
       if (items.length > 0 && after.cached > before.cached) seen.cachedMs.push(tookMs)
-      return { tookMs, shown: items.length > 0 }
+      return { tookMs, shown: items[0]?.insertText }
     })
     await sleep(pauseMs)
-    if (pauseMs < LOOK_UP_MS) continue
-    const result = await Promise.race([look, sleep(0, undefined)])
-    seen.looks.push(result?.tookMs ?? pauseMs)
-    if (result?.shown === true) seen.shown++
+    if (pauseMs >= LOOK_UP_MS) look(await Promise.race([answer, sleep(0, undefined)]), pauseMs)
   }
   open?.cancel()
   client.notify('textDocument/didClose', { textDocument: { uri } })
 }
 
+/** What the user finds when looking up; an answer that is not there yet counts as the whole pause. */
+function lookAt(
+  seen: Seen,
+): (answer: { tookMs: number; shown?: string | undefined } | undefined, pauseMs: number) => void {
+  let last = ''
+  return (answer, pauseMs) => {
+    seen.looks.push(answer?.tookMs ?? pauseMs)
+    const shown = answer?.shown
+    if (shown === undefined) return
+    seen.shown++
+    if (!last.endsWith(shown)) seen.seen += shown.length
+    last = shown
+  }
+}
+
 /** A cancelled request gives nothing. */
-const answered = (result: Promise<unknown[] | null>): Promise<unknown[]> =>
+const answered = <T>(result: Promise<T[] | null>): Promise<T[]> =>
   result.then(
     items => items ?? [],
     () => [],
@@ -106,7 +121,7 @@ function positionOf(text: string, offset: number): { line: number; column: numbe
  * wait for in steps of 150 ms, a cache that walks back over what was typed, and the next suggestion asked for ahead.
  */
 export async function typeIntoInfill(server: { url: string; model: string }): Promise<Seen> {
-  const seen: Seen = { looks: [], shown: 0, keys: 0, generatedTokens: 0 }
+  const seen: Seen = { looks: [], shown: 0, keys: 0, written: 0, seen: 0 }
   const cache = new Map<string, string>()
   let inFlight = false
   async function infill(text: string, offset: number): Promise<string | undefined> {
@@ -138,9 +153,9 @@ export async function typeIntoInfill(server: { url: string; model: string }): Pr
           ...(/^[ \t]+/.test(prompt) && { n_indent: /^[ \t]*/.exec(prompt)![0].length }),
         }),
       })
-      const answer = (await response.json()) as { content?: string; tokens_predicted?: number }
+      const answer = (await response.json()) as { content?: string }
       if (typeof answer.content !== 'string') throw new Error(`the server answered ${JSON.stringify(answer)}`)
-      seen.generatedTokens += answer.tokens_predicted ?? 0
+      seen.written += answer.content.length
       cache.set(`${key}\0${suffix}`, answer.content)
       if (cache.size > 250) cache.delete(cache.keys().next().value!)
       return answer.content.trim() === '' ? undefined : answer.content
@@ -151,6 +166,7 @@ export async function typeIntoInfill(server: { url: string; model: string }): Pr
   for (const trace of traces(SEED)) {
     let { text } = trace
     let newest = 0
+    const look = lookAt(seen)
     for (const { character, offset, pauseMs } of trace.keys) {
       text = text.slice(0, offset) + character + text.slice(offset)
       if (pauseMs === 0) continue
@@ -158,25 +174,22 @@ export async function typeIntoInfill(server: { url: string; model: string }): Pr
       const mine = ++newest
       const [now, cursor] = [text, offset + 1]
       const begun = performance.now()
-      const look = (async () => {
+      const answer = (async () => {
         while (inFlight) {
           await sleep(150)
           if (mine !== newest) return undefined
         }
-        if (text.slice(cursor).split('\n')[0]!.length > 8) return { tookMs: performance.now() - begun, shown: false }
+        if (text.slice(cursor).split('\n')[0]!.length > 8) return { tookMs: performance.now() - begun }
         const found = await infill(now, cursor)
         if (mine !== newest) return undefined
         const tookMs = performance.now() - begun
         if (found !== undefined && !inFlight)
           void infill(now.slice(0, cursor) + found + now.slice(cursor), cursor + found.length).catch(() => {})
-        return { tookMs, shown: found !== undefined }
+        return { tookMs, ...(found !== undefined && { shown: found }) }
       })()
-      look.catch(() => {})
+      answer.catch(() => {})
       await sleep(pauseMs)
-      if (pauseMs < LOOK_UP_MS) continue
-      const result = await Promise.race([look, sleep(0, undefined)])
-      seen.looks.push(result?.tookMs ?? pauseMs)
-      if (result?.shown === true) seen.shown++
+      if (pauseMs >= LOOK_UP_MS) look(await Promise.race([answer, sleep(0, undefined)]), pauseMs)
     }
     while (inFlight) await sleep(20)
   }

@@ -46,6 +46,13 @@ export async function benchComplete(options: CompleteOptions): Promise<{ figures
     seen.reduce((total, one) => total + take(one), 0)
   const ours = summary(all(hubs, one => one.looks))
   const cached = all(hubs, one => one.cachedMs)
+  const thrownAway = (seen: readonly Seen[]): number =>
+    1 -
+    sum(seen, one => one.seen) /
+      Math.max(
+        1,
+        sum(seen, one => one.written),
+      )
   const figures: Figures = {
     cached_p95_ms: cached.length === 0 ? Number.NaN : percentile(cached, 0.95),
     hub_part_p95_ms: percentile(hubPart, 0.95),
@@ -63,6 +70,8 @@ export async function benchComplete(options: CompleteOptions): Promise<{ figures
         1,
         sum(hubs, one => one.looks.length),
       ),
+    thrown_away_share: thrownAway(hubs),
+    written_per_key: sum(hubs, one => one.written) / sum(hubs, one => one.keys),
   }
   const rows = [
     ['measurement', 'hub', 'peer', 'hub/peer', 'bar'],
@@ -87,10 +96,27 @@ export async function benchComplete(options: CompleteOptions): Promise<{ figures
       ['last key to answer, p50 ms', ours.p50, theirs.p50, figures.p50_ratio, '0.6'].map(tell),
       ['last key to answer, p95 ms', ours.p95, theirs.p95, figures.p95_ratio, ''].map(tell),
       ['looks that found a suggestion', figures.shown_share!, share, figures.shown_share! / share, ''].map(tell),
+      ...wasted(figures, thrownAway(peers), sum(peers, one => one.written) / sum(peers, one => one.keys)),
     )
   } else
-    rows.push(['last key to answer, p50 / p95 ms', `${formatNumber(ours.p50)} / ${formatNumber(ours.p95)}`, '', '', ''])
+    rows.push(...wasted(figures), [
+      'last key to answer, p50 / p95 ms',
+      `${formatNumber(ours.p50)} / ${formatNumber(ours.p95)}`,
+      '',
+      '',
+      '',
+    ])
   return { figures, rows }
+}
+
+/** What the model wrote for nothing: every character of it kept a processor busy. */
+function wasted(figures: Figures, thrownAway?: number, perKey?: number): string[][] {
+  const row = (name: string, ours: number, theirs: number | undefined): string[] =>
+    theirs === undefined ? [name, formatNumber(ours), '', '', ''] : [name, ours, theirs, ours / theirs, ''].map(tell)
+  return [
+    row('characters written per key', figures.written_per_key!, perKey),
+    row('of these never seen, share', figures.thrown_away_share!, thrownAway),
+  ]
 }
 
 const tell = (value: string | number): string => (typeof value === 'string' ? value : formatNumber(value))

@@ -61,6 +61,7 @@ const OWNER: { [name: string]: string[] } = {
   dompurify: ['webview'],
   'highlight.js': ['webview'],
   katex: ['webview'],
+  uplot: ['webview'],
   esbuild: ['extension', 'webview'],
 }
 

@@ -13,11 +13,17 @@ export type Bridge = {
   listen(listener: { event(event: HubEvent): void; connected(connected: boolean): void }): void
   /** What survives a reload. */
   kept: { get(key: string): string | undefined; set(key: string, value: string | undefined): void }
+  /** Which part of the page is shown, `training/JOB` say: it survives a reload, and a browser has it in its history. */
+  route: { get(): string; set(route: string): void; listen(listener: () => void): () => void }
+  /** Another page. In a browser it has an address, for a link; a panel is asked to open it. */
+  pages: { address(page: PageName, route?: string): string } | { open(page: PageName, route?: string): void }
   copy(text: string): Promise<void>
   save(filename: string, mediaType: string, content: string): void
   /** Only in VS Code. */
   editor?: { insert(text: string): void; apply(text: string, language: string): void }
 }
+
+export type PageName = 'chat' | 'dashboard' | 'docs'
 
 /** `last` = the page is being left: the request must outlive it. */
 export type RequestOptions = { signal?: AbortSignal; last?: boolean }

@@ -1,6 +1,6 @@
 /** The bridge of a page that the hub itself served: fetch, a WebSocket, the browser's storage. */
 import type { HubEvent } from '../server/wire/events.ts'
-import type { Bridge } from './bridge.ts'
+import type { Bridge, PageName } from './bridge.ts'
 import { HubFailure, toFailure, toHubFailure } from './failure.ts'
 import { createEventReader } from './sse.ts'
 
@@ -8,6 +8,8 @@ import { createEventReader } from './sse.ts'
 const RETRY_MS = 1000
 /** Behind such a wait a stream is taken for broken; the hub sends a sign of life every five seconds. */
 const SILENCE_MS = 20_000
+
+const ADDRESSES: { [page in PageName]: string } = { chat: '/', dashboard: '/dashboard', docs: '/docs' }
 
 export function browserBridge(): Bridge {
   async function call(path: string, init: RequestInit): Promise<Response> {
@@ -78,6 +80,17 @@ export function browserBridge(): Bridge {
         }
       },
     },
+    route: {
+      get: () => decodeURIComponent(location.hash.slice(1)),
+      set(route) {
+        if (route !== decodeURIComponent(location.hash.slice(1))) location.hash = route
+      },
+      listen(listener) {
+        addEventListener('hashchange', listener)
+        return () => removeEventListener('hashchange', listener)
+      },
+    },
+    pages: { address: (page, route = '') => `${ADDRESSES[page]}${route === '' ? '' : `#${route}`}` },
     copy: text => navigator.clipboard.writeText(text),
     save(filename, mediaType, content) {
       const url = URL.createObjectURL(new Blob([content], { type: mediaType }))

@@ -14,6 +14,7 @@ export function panelBridge(api: PanelApi): Bridge {
   const post = (message: FromPanel): void => api.postMessage(message)
   const waiting = new Map<number, (message: Extract<ToPanel, { id: number }>) => void>()
   let listener: Parameters<Bridge['listen']>[0] | undefined
+  const routeListeners = new Set<() => void>()
   let last = 0
   window.addEventListener('message', ({ data }: MessageEvent<ToPanel>) => {
     if (data.type === 'event') listener?.event(data.event as HubEvent)
@@ -88,6 +89,18 @@ export function panelBridge(api: PanelApi): Bridge {
         api.setState(value === undefined ? rest : { ...rest, [key]: value })
       },
     },
+    route: {
+      get: () => state().route ?? '',
+      set(route) {
+        api.setState({ ...state(), route })
+        for (const listener of [...routeListeners]) listener()
+      },
+      listen(given) {
+        routeListeners.add(given)
+        return () => routeListeners.delete(given)
+      },
+    },
+    pages: { open: (page, route) => post({ type: 'open', page, ...(route !== undefined && { route }) }) },
     async copy(text) {
       post({ type: 'copy', text })
     },

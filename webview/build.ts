@@ -7,7 +7,7 @@ const ROOT = join(import.meta.dirname, '..')
 
 export const BUNDLE: BuildOptions & { outdir: string } = {
   absWorkingDir: ROOT,
-  entryPoints: { chat: 'webview/chat/main.tsx', icon: 'webview/icon.svg' },
+  entryPoints: { chat: 'webview/chat/main.tsx', dashboard: 'webview/dashboard/main.tsx', icon: 'webview/icon.svg' },
   outdir: 'dist/webview',
   bundle: true,
   // What a page may never need is a file of its own, read when it is needed: mathematics, colours of code.

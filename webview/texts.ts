@@ -12,8 +12,9 @@ export function chooseLanguage(wanted: readonly string[]): Language {
   return first === 'vi' ? 'vi' : 'en'
 }
 
-export const TextContext = createContext<Texts>(en)
-export const useText = (): Texts => useContext(TextContext)
+export const LanguageContext = createContext<Language>('en')
+export const useLanguage = (): Language => useContext(LanguageContext)
+export const useText = (): Texts => LANGUAGES[useLanguage()]
 
 /** @param bytes as a person reads it: `1.2 GB` */
 export function sizeText(bytes: number): string {

@@ -130,6 +130,8 @@ export const en = {
   theme: 'Appearance',
   themes: { auto: 'System', light: 'Light', dark: 'Dark', contrast: 'High contrast' },
   apiDocs: 'API',
+  chat: 'Chat',
+  dashboard: 'Dashboard',
   shortcuts: 'Keyboard',
   shortcutList: {
     Enter: 'send',

@@ -132,6 +132,8 @@ export const vi: Texts = {
   theme: 'Giao diện',
   themes: { auto: 'Theo hệ thống', light: 'Sáng', dark: 'Tối', contrast: 'Tương phản cao' },
   apiDocs: 'API',
+  chat: 'Trò chuyện',
+  dashboard: 'Bảng điều khiển',
   shortcuts: 'Bàn phím',
   shortcutList: {
     Enter: 'gửi',

@@ -1,4 +1,4 @@
-/** The chat page at / and its files under /pages, built from webview/ when they are older than it. */
+/** The pages at / and /dashboard and their files under /pages, built from webview/ when they are older than it. */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { readdir, stat } from 'node:fs/promises'
@@ -8,12 +8,15 @@ import { HubError } from '../lib/error.ts'
 import type { Log } from '../lib/log.ts'
 
 export type PagesDeps = {
-  /** What is served: chat.js, chat.css and the files that they load. */
+  /** What is served: chat.js, chat.css, dashboard.js and so on, and the files that they load. */
   folder: string
   /** Folder of the sources; a packaged product has none, and serves what it carries. */
   sources: string
   log: Log
 }
+
+/** The pages by address, each a script and a style sheet of its name. */
+const PAGES = { '/': 'chat', '/dashboard': 'dashboard' }
 
 /** The file of a build whose age is that of the build. */
 const ENTRY = 'chat.js'
@@ -36,7 +39,7 @@ const csp = (nonce: string): string =>
     'trusted-types dompurify',
   ].join('; ')
 
-const page = (nonce: string): string => `<!doctype html>
+const page = (name: string, nonce: string): string => `<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
@@ -44,8 +47,8 @@ const page = (nonce: string): string => `<!doctype html>
 <meta name="color-scheme" content="light dark">
 <title>AI Backend Hub</title>
 <link rel="icon" href="/pages/icon.svg">
-<link rel="stylesheet" nonce="${nonce}" href="/pages/chat.css">
-<script type="module" nonce="${nonce}" src="/pages/chat.js"></script>
+<link rel="stylesheet" nonce="${nonce}" href="/pages/${name}.css">
+<script type="module" nonce="${nonce}" src="/pages/${name}.js"></script>
 </head>
 <body>
 <div id="root"></div>
@@ -54,7 +57,7 @@ const page = (nonce: string): string => `<!doctype html>
 </html>
 `
 
-/** Without a build, and nothing to build it with, `/` is left to what is mounted behind. */
+/** Without a build, and nothing to build it with, the addresses are left to what is mounted behind. */
 export function mountPages(app: Express, deps: PagesDeps): void {
   const { folder, sources, log } = deps
   let building: Promise<void> | undefined
@@ -76,16 +79,18 @@ export function mountPages(app: Express, deps: PagesDeps): void {
     }
   }
 
-  app.get('/', async (_request, response, next) => {
-    if (!(await prepare())) {
-      next()
-      return
-    }
-    const nonce = randomBytes(18).toString('base64')
-    response.setHeader('Content-Security-Policy', csp(nonce))
-    response.setHeader('Cache-Control', 'no-store')
-    response.type('html').send(page(nonce))
-  })
+  for (const [path, name] of Object.entries(PAGES)) {
+    app.get(path, async (_request, response, next) => {
+      if (!(await prepare())) {
+        next()
+        return
+      }
+      const nonce = randomBytes(18).toString('base64')
+      response.setHeader('Content-Security-Policy', csp(nonce))
+      response.setHeader('Cache-Control', 'no-store')
+      response.type('html').send(page(name, nonce))
+    })
+  }
   app.get('/pages/:name', (request, response, next) => {
     const { name } = request.params
     if (!/^[\w-]+\.(js|css|svg|txt)$/.test(name) && !/^[\w-]+\.(js|css)\.LEGAL\.txt$/.test(name)) {

@@ -19,6 +19,8 @@ export const FromPanel = z.discriminatedUnion('type', [
   z.object({ type: z.literal('listen') }),
   z.object({ type: z.literal('insert'), text: z.string() }),
   z.object({ type: z.literal('apply'), text: z.string(), language: z.string() }),
+  /** Another page, and which part of it. */
+  z.object({ type: z.literal('open'), page: z.enum(['chat', 'dashboard', 'docs']), route: z.string().optional() }),
   z.object({ type: z.literal('copy'), text: z.string() }),
   z.object({ type: z.literal('save'), filename: z.string(), content: z.string() }),
 ])

@@ -43,8 +43,10 @@ test('without sources and without a build, / is the list of links', async contex
 test('a build is made at the first visit, once, and again when a source is newer', async context => {
   const { hub, sources, runs } = await start(context)
   writeFileSync(join(sources, 'build.ts'), BUILD)
-  const [page] = await Promise.all([hub.get('/'), hub.get('/'), hub.get('/')])
+  const [page, , dashboard] = await Promise.all([hub.get('/'), hub.get('/'), hub.get('/dashboard')])
   assert.match(page.text, /<script type="module" nonce="[^"]+" src="\/pages\/chat\.js">/)
+  assert.match(dashboard.text, /<script type="module" nonce="[^"]+" src="\/pages\/dashboard\.js">/)
+  assert.notEqual(/nonce="([^"]+)/.exec(page.text)?.[1], /nonce="([^"]+)/.exec(dashboard.text)?.[1])
   assert.equal(runs(), 1)
   assert.equal((await hub.get('/pages/chat.js')).text, 'build(1)')
   await hub.get('/')

@@ -3,7 +3,7 @@ import { useEffect, useMemo, useRef, useState } from 'react'
 import { firstChoice } from '../hub_state.ts'
 import { IconButton } from '../icons.tsx'
 import { useStore } from '../store.ts'
-import { chooseLanguage, LANGUAGES, type Language, TextContext } from '../texts.ts'
+import { chooseLanguage, LANGUAGES, type Language, LanguageContext } from '../texts.ts'
 import { Composer } from './composer.tsx'
 import { Conversation } from './conversation.tsx'
 import { ModelPicker } from './model_picker.tsx'
@@ -71,7 +71,7 @@ export function App({ bridge, hub, session }: Parts) {
   }, [panel, menu, session])
 
   return (
-    <TextContext value={t}>
+    <LanguageContext value={language}>
       <button type="button" className="skip" onClick={() => input.current?.focus()}>
         {t.skip}
       </button>
@@ -116,7 +116,7 @@ export function App({ bridge, hub, session }: Parts) {
         {panel === 'options' && <OptionsPanel {...parts} close={() => setPanel(undefined)} />}
         {panel === 'models' && <ModelsPanel {...parts} close={() => setPanel(undefined)} />}
       </div>
-    </TextContext>
+    </LanguageContext>
   )
 }
 

@@ -1,5 +1,6 @@
 /** Starts the chat page. */
 import '../theme.css'
+import '../frame.css'
 import './chat.css'
 import { createRoot } from 'react-dom/client'
 import { applyTheme, followSystem, readTheme } from '../appearance.ts'

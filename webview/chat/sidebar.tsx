@@ -1,8 +1,9 @@
 /** The chats: search, list, and what can be done with each. */
 import { useEffect, useRef, useState } from 'react'
 import type { Conversation } from '../../server/wire/conversations.ts'
-import { applyTheme, readTheme, THEMES, type Theme } from '../appearance.ts'
 import { Icon, IconButton } from '../icons.tsx'
+import { PageLink } from '../page_link.tsx'
+import { Preferences } from '../preferences.tsx'
 import { useStore } from '../store.ts'
 import { type Language, useText } from '../texts.ts'
 import type { Parts } from './parts.ts'
@@ -18,7 +19,6 @@ export function Sidebar({ bridge, session, close, begin, language, setLanguage }
   const listKnown = useStore(session.store, state => state.listKnown)
   const search = useStore(session.store, state => state.search)
   const open = useStore(session.store, state => state.current?.id)
-  const [theme, setTheme] = useState<Theme>(() => readTheme(bridge))
   const shortcuts = useRef<HTMLDialogElement>(null)
 
   return (
@@ -62,35 +62,16 @@ export function Sidebar({ bridge, session, close, begin, language, setLanguage }
         </button>
       )}
       <div className="sidebar-foot">
-        <select
-          aria-label={t.language}
-          title={t.language}
-          value={language}
-          onChange={event => setLanguage(event.target.value === 'vi' ? 'vi' : 'en')}
-        >
-          <option value="en">English</option>
-          <option value="vi">Tiếng Việt</option>
-        </select>
-        {bridge.place === 'browser' && (
-          <select
-            aria-label={t.theme}
-            title={t.theme}
-            value={theme}
-            onChange={event => {
-              const chosen = event.target.value as Theme
-              setTheme(chosen)
-              applyTheme(bridge, chosen)
-            }}
-          >
-            {THEMES.map(each => (
-              <option key={each} value={each}>
-                {t.themes[each]}
-              </option>
-            ))}
-          </select>
-        )}
+        <Preferences bridge={bridge} language={language} setLanguage={setLanguage} />
         <IconButton icon="keyboard" label={t.shortcuts} onClick={() => shortcuts.current?.showModal()} />
-        {bridge.place === 'browser' && <a href="/docs">{t.apiDocs}</a>}
+        <PageLink bridge={bridge} to="dashboard">
+          {t.dashboard}
+        </PageLink>
+        {bridge.place === 'browser' && (
+          <PageLink bridge={bridge} to="docs">
+            {t.apiDocs}
+          </PageLink>
+        )}
       </div>
       <dialog ref={shortcuts} aria-label={t.shortcuts}>
         <h2>{t.shortcuts}</h2>

@@ -48,6 +48,7 @@ export const en = {
   toyAdvice: (parameters: string) => `About ${parameters} parameters in Q4_K_M suit this machine.`,
   toyHow: 'Download an instruct model as a .gguf file, copy it there, and it appears in the list within a second.',
   noModelTitle: 'There is no model yet.',
+  noSuchModel: (model: string) => `There is no model “${model}” to chat with here; it may have been removed.`,
 
   greeting: 'What would you like to ask?',
   greetingHint: 'The model runs on this machine. Nothing you write leaves it.',

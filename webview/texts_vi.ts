@@ -50,6 +50,7 @@ export const vi: Texts = {
   toyAdvice: parameters => `Máy này hợp với mô hình khoảng ${parameters} tham số ở dạng Q4_K_M.`,
   toyHow: 'Tải một mô hình instruct dạng tệp .gguf, chép vào đó, và nó sẽ có trong danh sách sau một giây.',
   noModelTitle: 'Chưa có mô hình nào.',
+  noSuchModel: model => `Ở đây không có mô hình “${model}” để trò chuyện; có thể nó đã bị xóa.`,
 
   greeting: 'Bạn muốn hỏi gì?',
   greetingHint: 'Mô hình chạy trên máy này. Những gì bạn viết không rời khỏi máy.',

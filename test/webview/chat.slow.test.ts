@@ -229,6 +229,26 @@ describe('the chat page', needBrowser(), () => {
       assert.equal(messages.find(({ id }) => id === leaf)?.model, 'beta')
     }))
 
+  test('a link begins a chat with a model, or with two side by side', () =>
+    open(async page => {
+      await send(page, 'say something before')
+      await answered(page)
+      await page.evaluate("location.hash = '#compare=beta,alpha'")
+      await page.getByText('What would you like to ask?').waitFor()
+      assert.equal(await page.getByLabel('Model', { exact: true }).inputValue(), 'beta')
+      assert.equal(await page.getByLabel('Compare with a second model').inputValue(), 'alpha')
+      await send(page, 'say both')
+      await page.locator('.pair .message:not(.live)').nth(1).waitFor()
+      const other = await page.context().newPage()
+      await other.goto(`${pages.hub.url}/#model=alpha`)
+      await other.getByText('What would you like to ask?').waitFor()
+      await other.locator('select option[value=beta]').first().waitFor({ state: 'attached' })
+      assert.equal(await other.getByLabel('Model', { exact: true }).inputValue(), 'alpha')
+      assert.equal(new URL(other.url()).hash, '')
+      await other.goto(`${pages.hub.url}/#model=gone`)
+      await other.getByText('There is no model “gone”').waitFor()
+    }))
+
   test('hostile Markdown runs nothing and asks nobody', () =>
     open(async page => {
       const attacks = [

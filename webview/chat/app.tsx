@@ -1,11 +1,12 @@
 /** The chat page: the list of chats, the conversation, and the panels beside it. */
 import { useEffect, useMemo, useRef, useState } from 'react'
-import { firstChoice } from '../hub_state.ts'
+import { chatModels, firstChoice } from '../hub_state.ts'
 import { IconButton } from '../icons.tsx'
 import { useStore } from '../store.ts'
 import { chooseLanguage, LANGUAGES, type Language, LanguageContext } from '../texts.ts'
 import { Composer } from './composer.tsx'
 import { Conversation } from './conversation.tsx'
+import { type Link, readLink } from './link.ts'
 import { ModelPicker } from './model_picker.tsx'
 import { ModelsPanel } from './models_panel.tsx'
 import { Notices } from './notices.tsx'
@@ -124,21 +125,46 @@ export function App({ bridge, hub, session }: Parts) {
 function useStart({ bridge, hub, session }: Parts): void {
   const connected = useStore(hub, state => state.connected)
   const models = useStore(hub, state => state.models)
+  const known = useStore(hub, state => state.known)
   const model = useStore(session.store, state => state.model)
+  const [linked, setLinked] = useState<Link>()
   useEffect(() => {
-    void session.open(bridge.kept.get('open'))
+    /** A link is followed once: a reload must not begin the chat again. */
+    const follow = (): boolean => {
+      const inBrowser = bridge.place === 'browser'
+      // As it was written: the bridge decodes it, and a comma of an id would part it then.
+      const link = readLink(inBrowser ? location.hash.slice(1) : bridge.route.get())
+      if (link === undefined) return false
+      if (inBrowser) history.replaceState(null, '', location.pathname + location.search)
+      else bridge.route.set('')
+      setLinked(link)
+      session.begin(link)
+      return true
+    }
+    if (!follow()) void session.open(bridge.kept.get('open'))
     void session.refresh()
+    const unfollow = bridge.route.listen(() => void follow())
     const look = (): void => {
       if (document.visibilityState === 'visible') void session.refresh()
     }
     document.addEventListener('visibilitychange', look)
-    return () => document.removeEventListener('visibilitychange', look)
+    return () => {
+      unfollow()
+      document.removeEventListener('visibilitychange', look)
+    }
   }, [session, bridge])
   useEffect(() => {
     if (!connected) return
     void session.outbox.flush()
     void session.refresh()
   }, [connected, session])
+  useEffect(() => {
+    if (linked === undefined || !known) return
+    setLinked(undefined)
+    const usable = chatModels(models)
+    const missing = [linked.model, linked.second].find(id => id !== '' && usable.every(one => one.id !== id))
+    if (missing !== undefined) session.miss(missing)
+  }, [linked, known, models, session])
   useEffect(() => {
     const best = firstChoice(models, model)
     if (best !== undefined && best !== model) session.setModel(best)

@@ -16,6 +16,7 @@ export function Notices({ hub, session }: Parts) {
   const t = useText()
   const { lost, models, known, system } = useStore(hub, state => state)
   const failure = useStore(session.store, state => state.failure)
+  const missing = useStore(session.store, state => state.missing)
   const unsent = useStore(session.outbox.store, state => state.letters.length)
   const usable = chatModels(models)
   const needsModel = known && usable.every(({ toy }) => toy === true)
@@ -29,12 +30,9 @@ export function Notices({ hub, session }: Parts) {
         )}
       </div>
       <div role="alert">
-        {failure !== undefined && (
+        {(failure !== undefined || missing !== undefined) && (
           <p className="notice error">
-            <span>
-              {t.failedTo}
-              {failure}
-            </span>
+            <span>{failure === undefined ? t.noSuchModel(missing ?? '') : t.failedTo + failure}</span>
             <IconButton icon="close" label={t.close} onClick={session.clearFailure} />
           </p>
         )}

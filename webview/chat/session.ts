@@ -14,6 +14,7 @@ import { toHubFailure } from '../failure.ts'
 import { createStore, type Store } from '../store.ts'
 import { type Answer, streamAnswer } from './answer.ts'
 import { ask, type Question } from './ask.ts'
+import type { Link } from './link.ts'
 import { createOutbox } from './outbox.ts'
 import { branchOf, childrenOf, lastLeaf, titleOf } from './tree.ts'
 import { vote } from './vote.ts'
@@ -42,6 +43,8 @@ export type ChatState = {
   cut: { [message: string]: number }
   /** What went wrong last. */
   failure: string | undefined
+  /** A model that a link asked for and that cannot chat here. */
+  missing: string | undefined
   /** Said to screen readers. */
   said: 'answered' | 'voted' | undefined
 }
@@ -67,6 +70,7 @@ export function createSession(bridge: Bridge) {
     live: {},
     cut: {},
     failure: undefined,
+    missing: undefined,
     said: undefined,
   })
   const { get, set } = store
@@ -138,7 +142,7 @@ export function createSession(bridge: Bridge) {
   }
 
   /** The open conversation, begun if there is none. */
-  async function begin(title: string): Promise<ConversationWhole | undefined> {
+  async function beginChat(title: string): Promise<ConversationWhole | undefined> {
     const { current, options, training, model } = get()
     if (current !== undefined) return current
     try {
@@ -205,7 +209,7 @@ export function createSession(bridge: Bridge) {
   }
 
   async function send(text: string): Promise<boolean> {
-    const conversation = await begin(titleOf(text))
+    const conversation = await beginChat(titleOf(text))
     if (conversation === undefined) return false
     const { model, second, current } = get()
     const branch = branchOf(current?.messages ?? [], current?.leaf ?? null)
@@ -254,7 +258,15 @@ export function createSession(bridge: Bridge) {
     refresh,
     open,
     send,
-    clearFailure: () => set({ failure: undefined }),
+    /** A new chat with one model, or with two that answer side by side. */
+    begin({ model, second }: Link) {
+      void open(undefined)
+      set({ model, second, missing: undefined })
+      bridge.kept.set('model', model)
+    },
+    /** A link named a model that is not there. */
+    miss: (model: string) => set({ missing: model, second: '' }),
+    clearFailure: () => set({ failure: undefined, missing: undefined }),
     search(search: string) {
       set({ search })
       void refresh(PAGE)

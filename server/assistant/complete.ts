@@ -21,11 +21,16 @@ export type CompletionAsk = {
   automatic: boolean
   /** Wanted at most, when the user asked; 1 by default. */
   candidates?: number
+  /** The item that stands selected in the editor's open list: it would put `text` in the place of what is there from `start` to `end`. */
+  selected?: { start: number; end: number; text: string }
 }
 
 export type Suggestion = {
   id: number
-  /** Stands in for the text from `start` to `end`, offsets in the document that was asked about; `start` is the cursor. */
+  /**
+   * Stands in for the text from `start` to `end`, offsets in the document that was asked about. `start` is the cursor, or where a
+   * selected item begins, whose text the suggestion then begins with.
+   */
   text: string
   start: number
   end: number
@@ -94,18 +99,16 @@ const ORPHAN_MS = 3000
 const MOST_TYPED = 512
 const MOST_SHOWN = 64
 
-type Document = {
-  rhythm: Rhythm
-  generation?: Generation
-  shown?: { suggestion: Suggestion; place: Place }
-}
+/** What the model wrote begins behind `lead` characters of the suggestion. */
+type Shown = { suggestion: Suggestion; place: Place; lead: number }
+type Document = { rhythm: Rhythm; generation?: Generation; shown?: Shown }
 
 export class Completer {
   readonly #deps: CompleterDeps
   readonly #cache = new CompletionCache()
   readonly #surroundings = new Surroundings()
   readonly #documents = new Map<string, Document>()
-  readonly #shown = new Map<number, { suggestion: Suggestion; place: Place }>()
+  readonly #shown = new Map<number, Shown>()
   #lastId = 0
   readonly counts: CompletionCounts = {
     asked: 0,
@@ -127,7 +130,9 @@ export class Completer {
    * for an aborted request goes on for a moment, since the next keystroke may fit into it.
    * @throws HubError of the model
    */
-  async complete(ask: CompletionAsk, signal: AbortSignal): Promise<Suggestion[]> {
+  async complete({ selected, ...asked }: CompletionAsk, signal: AbortSignal): Promise<Suggestion[]> {
+    // Beside an open list the editor shows only what goes on from the selected item: the model is asked as if it were taken.
+    const ask = selected === undefined ? asked : take(asked, selected)
     const place = placeAt(ask.text, ask.offset, ask, ask.automatic)
     const document = this.#document(ask.uri)
     if (place === undefined) {
@@ -138,16 +143,16 @@ export class Completer {
     const wanted = ask.automatic ? 1 : Math.max(1, ask.candidates ?? 1)
     const first = await this.#first(ask, place, document, signal)
     if (signal.aborted) return []
-    const suggestions = first === undefined ? [] : [this.#show(document, ask, place, first.ghost, first.from)]
+    const suggestions = first === undefined ? [] : [this.#show(document, ask, place, first.ghost, first.from, selected)]
     for (let index = 1; index < wanted && !signal.aborted; index++) {
       const generation = this.#start(document, ask, place, 0.4 + 0.3 * index)
       const made = await generation.until(() => false, signal)
       if (made === undefined || signal.aborted) break
       const ghost = toGhost(made.raw, place, made.complete)
       if (ghost === undefined || suggestions.some(({ text }) => text === ghost.text)) continue
-      suggestions.push(this.#show(document, ask, place, ghost, 'model'))
+      suggestions.push(this.#show(document, ask, place, ghost, 'model', selected))
     }
-    if (ask.automatic && suggestions[0] !== undefined) this.#ahead(document, ask, suggestions[0])
+    if (ask.automatic && suggestions[0] !== undefined) this.#ahead(document, asked, suggestions[0])
     return suggestions
   }
 
@@ -156,13 +161,14 @@ export class Completer {
     const document = this.#document(uri)
     document.rhythm.keystroke(this.#deps.now())
     const { generation, shown } = document
-    if (generation !== undefined && generation.rest(text, offset) === undefined) this.#end(document)
+    const fits = generation?.rest(text, offset) !== undefined || generation?.isAhead(text, offset) === true
+    if (!fits) this.#end(document)
     if (shown !== undefined) {
-      const { suggestion, place } = shown
+      const { suggestion, place, lead } = shown
       const typed = text.slice(suggestion.start, offset)
       if (offset < suggestion.start || !suggestion.text.startsWith(typed)) {
         delete document.shown
-        if (this.#shown.delete(suggestion.id)) this.#report('rejected', place, suggestion.text)
+        if (this.#shown.delete(suggestion.id)) this.#report('rejected', place, suggestion.text.slice(lead))
       }
     }
   }
@@ -184,14 +190,14 @@ export class Completer {
   accepted(id: number, length?: number): void {
     const shown = this.#shown.get(id)
     if (shown === undefined) return
-    const { suggestion, place } = shown
+    const { suggestion, place, lead } = shown
     const whole = length === undefined || length >= suggestion.text.length
     if (whole) {
       this.#shown.delete(id)
       const document = this.#documents.get(place.uri)
       if (document?.shown?.suggestion.id === id) delete document.shown
     }
-    this.#report('accepted', place, whole ? suggestion.text : suggestion.text.slice(0, length))
+    this.#report('accepted', place, suggestion.text.slice(lead, whole ? undefined : length))
   }
 
   closed(uri: string): void {
@@ -261,7 +267,7 @@ export class Completer {
   /** The suggestion that would follow if this one were taken. */
   #ahead(document: Document, ask: CompletionAsk, { text, start, end }: Suggestion): void {
     if (!this.#deps.settings().ahead || document.generation !== undefined) return
-    const then = { ...ask, text: ask.text.slice(0, start) + text + ask.text.slice(end), offset: start + text.length }
+    const then = take(ask, { start, end, text })
     const place = placeAt(then.text, then.offset, ask, true)
     if (place === undefined || this.#cache.find(place) !== undefined) return
     this.#start(document, then, place, 0)
@@ -286,17 +292,14 @@ export class Completer {
     place: Place,
     ghost: { text: string; replace: number },
     from: Suggestion['from'],
+    selected: CompletionAsk['selected'],
   ): Suggestion {
-    const suggestion: Suggestion = {
-      id: ++this.#lastId,
-      text: ghost.text,
-      start: ask.offset,
-      end: ask.offset + ghost.replace,
-      from,
-    }
-    this.#shown.set(suggestion.id, { suggestion, place })
+    const { start, end, text } = selected ?? { start: ask.offset, end: ask.offset, text: '' }
+    const suggestion = { id: ++this.#lastId, text: text + ghost.text, start, end: end + ghost.replace, from }
+    const shown = { suggestion, place, lead: text.length }
+    this.#shown.set(suggestion.id, shown)
     if (this.#shown.size > MOST_SHOWN) this.#shown.delete(this.#shown.keys().next().value!)
-    document.shown = { suggestion, place }
+    document.shown = shown
     return suggestion
   }
 
@@ -321,6 +324,11 @@ export class Completer {
     document.generation.cancel()
     delete document.generation
   }
+}
+
+/** The document as it would be with the selected item taken. */
+function take(ask: CompletionAsk, { start, end, text }: NonNullable<CompletionAsk['selected']>): CompletionAsk {
+  return { ...ask, text: ask.text.slice(0, start) + text + ask.text.slice(end), offset: start + text.length }
 }
 
 /** One run of the model for one place, which several requests may follow while the user types into it. */
@@ -364,6 +372,14 @@ class Generation {
     const rest = afterTyped(this.#raw, typed)
     if (rest !== undefined) return rest
     return this.#running && typed.startsWith(this.#raw) ? '' : undefined
+  }
+
+  /** Whether it was begun for what the document becomes when the user types on towards it. */
+  isAhead(text: string, offset: number): boolean {
+    const missing = this.#offset - offset
+    if (missing <= 0 || missing >= this.#tail.length) return false
+    const known = this.#tail.slice(0, -missing)
+    return text.slice(offset - known.length, offset) === known
   }
 
   /** Waits until it ended or has enough. @returns undefined when it was cancelled, or the signal aborted */

@@ -27,22 +27,25 @@ export async function inlineCompletion(
   const automatic = context.triggerKind === InlineCompletionTriggerKind.Automatic
   const off = !settings.enabled || settings.disabledLanguages.includes(document.languageId)
   if (automatic && off) return []
-  // A suggestion beside an open list of completions would hide what the user is choosing from.
-  if (context.selectedCompletionInfo !== undefined) return []
+  const offset = document.offsetAt(position)
+  const { range, text = '' } = context.selectedCompletionInfo ?? {}
+  const selected = range && { start: document.offsetAt(range.start), end: document.offsetAt(range.end), text }
+  if (selected !== undefined && (selected.start > offset || selected.end < offset)) return []
   const suggestions = await completer.complete(
     {
       uri: document.uri,
       language: document.languageId,
       path,
       text: document.getText(),
-      offset: document.offsetAt(position),
+      offset,
       automatic,
       candidates: INVOKED_CANDIDATES,
+      ...(selected && { selected }),
     },
     signal,
   )
-  return suggestions.map(({ id, text, start, end }) => ({
-    insertText: text,
+  return suggestions.map(({ id, text: insertText, start, end }) => ({
+    insertText,
     range: { start: document.positionAt(start), end: document.positionAt(end) },
     command: { title: '', command: 'aiHub.accepted', arguments: [id] },
   }))

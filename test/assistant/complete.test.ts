@@ -150,6 +150,60 @@ test('the suggestion after the next one is computed ahead', async () => {
   assert.deepEqual([next[0]?.text, next[0]?.from], ['.then(c)', 'cache'])
 })
 
+test('typing towards what is computed ahead lets it run', async () => {
+  const { time, seen, completer } = start(
+    ({ place }) =>
+      place.linePrefix === '' ? 'b()\n' : place.linePrefix === 'b()' ? '.then(longer(than, others))\n' : 'z\n',
+    { ahead: true, pieceMs: 100 },
+  )
+  const first = completer.complete(ask('|\n'), never)
+  await time.advance(300)
+  assert.equal((await first)[0]?.text, 'b()')
+  assert.equal(seen.asks.length, 2)
+  for (const typed of ['b', 'b(', 'b()']) {
+    completer.edited('file:///a.ts', `${typed}\n`, typed.length)
+    const shown = completer.complete(ask(`${typed}|\n`), never)
+    await time.advance(typed === 'b()' ? 2000 : 50)
+    assert.equal((await shown).length, 1)
+  }
+  assert.equal(seen.asks[1]?.place.linePrefix, 'b()')
+  assert.ok(
+    seen.asks.slice(2).every(({ place }) => place.linePrefix.length > 3),
+    'it was begun once',
+  )
+  const other = start(({ place }) => (place.linePrefix === '' ? 'abc\n' : '.then(longer(than, others))\n'), {
+    ahead: true,
+    pieceMs: 100,
+  })
+  const shown = other.completer.complete(ask('|\n'), never)
+  await other.time.advance(250)
+  assert.equal((await shown)[0]?.text, 'abc')
+  assert.equal(other.seen.running, 1)
+  other.completer.edited('file:///a.ts', 'x\n', 1)
+  await other.time.advance(0)
+  assert.equal(other.seen.running, 0, 'what is typed past is of no use')
+})
+
+test('with an open list the suggestion goes on from the selected item, and fits in when it is typed out', async () => {
+  const { time, seen, completer } = start(({ place }) => (place.linePrefix.endsWith('console') ? '.log(a)\n' : 'x\n'))
+  const shown = completer.complete({ ...ask('cons|\n'), selected: { start: 0, end: 4, text: 'console' } }, never)
+  await time.advance(1000)
+  const [suggestion] = await shown
+  assert.deepEqual([suggestion?.text, suggestion?.start, suggestion?.end], ['console.log(a)', 0, 4])
+  const { linePrefix, offset } = seen.asks[0]!.place
+  assert.deepEqual([linePrefix, offset], ['console', 7])
+  completer.edited('file:///a.ts', 'conso\n', 5)
+  const typed = await completer.complete({ ...ask('conso|\n'), selected: { start: 0, end: 5, text: 'console' } }, never)
+  assert.deepEqual([typed[0]?.text, typed[0]?.from], ['console.log(a)', 'cache'])
+  completer.accepted(typed[0]!.id, 'console.log'.length)
+  completer.accepted(typed[0]!.id)
+  assert.deepEqual(
+    seen.outcomes.map(({ text }) => text),
+    ['.log', '.log(a)'],
+    'only what the model wrote is told',
+  )
+})
+
 test('several candidates differ, and only when asked for', async () => {
   const { time, seen, completer } = start(({ temperature }) =>
     temperature === 0 ? 'one\n' : temperature < 0.8 ? 'two\n' : 'one\n',

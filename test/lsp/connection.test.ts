@@ -35,6 +35,25 @@ test('a suggestion with its range and the command that tells when it was taken',
   assert.equal(counts.accepted, 1)
 })
 
+test('beside an open list the suggestion stands for the selected item and what follows it', async context => {
+  const { client, models, time } = lspServer(context, says('.log(sum)\n'))
+  await client.initialize()
+  client.open(URI, 'const sum = 1\ncons\n')
+  const range = { start: { line: 1, character: 0 }, end: { line: 1, character: 4 } }
+  const ask = (selected: typeof range) =>
+    client.request('textDocument/inlineCompletion', {
+      textDocument: { uri: URI },
+      position: { line: 1, character: 4 },
+      context: { triggerKind: 2, selectedCompletionInfo: { range: selected, text: 'console' } },
+    })
+  assert.deepEqual(await settled(time, ask(range)), [
+    { insertText: 'console.log(sum)', range, command: { title: '', command: 'aiHub.accepted', arguments: [1] } },
+  ])
+  assert.equal((models.generated[0]!.prompt as { prompt: string }).prompt, 'console')
+  const elsewhere = { start: { line: 0, character: 0 }, end: { line: 0, character: 5 } }
+  assert.deepEqual(await settled(time, ask(elsewhere)), [])
+})
+
 test('positions are UTF-16 units, behind emoji and combining marks as well', async context => {
   const { client, models, time } = lspServer(context, says('x'))
   await client.initialize()

@@ -1,4 +1,4 @@
-/** Installs what the tests in a real VS Code need: its server build by npm, and Chromium where there is none. Run as a program, it installs and says what came of it. */
+/** Installs what the tests in real editors need: VS Code's server build by npm, and Chromium and Neovim where there are none. Run as a program, it installs what VS Code needs and says what came of it. */
 import { spawn, spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import {
@@ -80,6 +80,21 @@ export async function needHost(): Promise<{ host?: HostParts; options: { skip?: 
   return { options: { skip: found.missing } }
 }
 
+/** For a test in Neovim, likewise; what skips it. @throws Error under CI=true where there is none */
+export async function needNeovim(): Promise<{ skip?: string }> {
+  const isThere = (): boolean => spawnSync('nvim', ['--version']).status === 0
+  if (isThere()) return {}
+  let missing = 'there is no Neovim'
+  try {
+    await aptInstall(['neovim'])
+    if (isThere()) return {}
+  } catch (thrown) {
+    missing = thrown instanceof Error ? thrown.message : missing
+  }
+  if (process.env.CI === 'true') throw new Error(`the test in Neovim cannot run: ${missing}`)
+  return { skip: missing }
+}
+
 /** What this run of the tests could not install before. */
 function readMissing(): string | undefined {
   try {
@@ -133,22 +148,26 @@ export function findChromium(): string | undefined {
 }
 
 async function installChromium(say: (line: string) => void): Promise<string> {
-  const isDebian = existsSync('/etc/debian_version') && spawnSync('apt-get', ['--version']).status === 0
-  if (!isDebian || process.getuid?.() !== 0) {
-    throw new Error(
-      `there is no Chromium: ${isDebian ? 'run "apt-get install chromium" as root' : 'install Chromium or Chrome'}, or name one in CHROMIUM`,
-    )
-  }
   say('installing Chromium with apt-get')
-  const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' }
-  await command('apt-get', ['update', '-q'], { cwd: ROOT, env })
-  await command('apt-get', ['install', '-y', '-q', '--no-install-recommends', 'chromium', 'fonts-dejavu-core'], {
-    cwd: ROOT,
-    env,
+  await aptInstall(['chromium', 'fonts-dejavu-core']).catch(thrown => {
+    throw new Error(`there is no Chromium: ${thrown.message}, or name one in CHROMIUM`)
   })
   const found = findChromium()
   if (found === undefined) throw new Error('apt-get installed chromium, but there is none in PATH')
   return found
+}
+
+/** One call at a time, since apt-get refuses a second. @throws Error where it is not root on Debian that asks */
+async function aptInstall(packages: string[]): Promise<void> {
+  const isDebian = existsSync('/etc/debian_version') && spawnSync('apt-get', ['--version']).status === 0
+  if (!isDebian || process.getuid?.() !== 0) {
+    throw new Error(isDebian ? `run "apt-get install ${packages.join(' ')}" as root` : `install ${packages[0]}`)
+  }
+  const options = { cwd: ROOT, env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' } }
+  await alone(`${FOLDER}.apt.lock`, async () => {
+    await command('apt-get', ['update', '-q'], options)
+    await command('apt-get', ['install', '-y', '-q', '--no-install-recommends', ...packages], options)
+  })
 }
 
 function isExecutable(path: string): boolean {
@@ -182,7 +201,7 @@ async function command(name: string, args: string[], options: { cwd: string; env
     text.trim().slice(-300),
   ]
   throw new Error(
-    `what VS Code needs cannot be installed: "${name} ${args[0]}" ended with ${code}: ${errors.join('; ')}`,
+    `what the tests in editors need cannot be installed: "${name} ${args[0]}" ended with ${code}: ${errors.join('; ')}`,
   )
 }
 

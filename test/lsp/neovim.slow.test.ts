@@ -1,6 +1,6 @@
 /** Neovim over `ai-hub lsp --stdio`: it attaches, gets findings as diagnostics, chooses code actions, and its text changes. */
 import assert from 'node:assert/strict'
-import { spawn, spawnSync } from 'node:child_process'
+import { spawn } from 'node:child_process'
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
@@ -12,10 +12,10 @@ import { silentLog } from '../../server/lib/log.ts'
 import { connect } from '../../server/lsp/connection.ts'
 import { fakeModels } from '../helpers/fake_models.ts'
 import { testHub } from '../helpers/hub.ts'
+import { needNeovim } from '../host/install.ts'
 
 const MAIN = resolve(import.meta.dirname, '..', '..', 'server', 'main.ts')
-const found = spawnSync('nvim', ['--version'], { encoding: 'utf8' })
-const needsNeovim = found.status === 0 ? {} : { skip: 'needs Neovim: install nvim' }
+const needsNeovim = await needNeovim()
 
 const TEXT = '-- Cộng hai số\nfunction add(a, b)\n  if a = 1 then return b end\n  return a + b\nend\n'
 

@@ -77,6 +77,7 @@ export function toGenerate(ask: InfillAsk, { info, model }: Pick<Lease, 'info' |
     stop,
     n: 1,
     cachePrompt: true,
+    heal: true,
     adapters: [],
     maxGenerateMs: budgetMs,
     ...(minIndent > 0 && { minIndent }),

@@ -73,12 +73,15 @@ export function factsOf(headers: readonly GgufHeader[], fileName: string): GgufF
   const tokens = metadata.get('tokenizer.ggml.tokens')
   const hasId = (...keys: string[]): boolean => keys.some(key => count(`tokenizer.ggml.${key}_token_id`) !== undefined)
   const { fimTokens } = first
-  const fim =
-    (hasId('fim_pre', 'prefix') || fimTokens.prefix) &&
-    (hasId('fim_suf', 'suffix') || fimTokens.suffix) &&
-    (hasId('fim_mid', 'middle') || fimTokens.middle)
-
   const name = text('general.name')
+  // Codestral has no middle token, and what marks its parts is in vocabularies that were not trained for it as well.
+  const isCodestral = /codestral/i.test(`${name} ${text('general.basename')}`)
+  const fim =
+    isCodestral ||
+    ((hasId('fim_pre', 'prefix') || fimTokens.prefix) &&
+      (hasId('fim_suf', 'suffix') || fimTokens.suffix) &&
+      (hasId('fim_mid', 'middle') || fimTokens.middle))
+
   const template = text('tokenizer.chat_template')
   const license = text('general.license')
   const pooling = POOLING[count(own('pooling_type')) ?? -1]

@@ -84,7 +84,7 @@ export const FILE_TYPES: ReadonlyMap<number, string> = new Map([
   [41, 'Q2_0'],
 ])
 
-/** Token texts by which llama.cpp knows the FIM tokens of a vocabulary that does not name their ids. */
+/** Token texts by which the FIM tokens of a vocabulary are known that does not name their ids. */
 export const FIM_TOKENS: ReadonlyMap<string, 'prefix' | 'suffix' | 'middle'> = new Map([
   ['<|fim_prefix|>', 'prefix'],
   ['<fim-prefix>', 'prefix'],
@@ -94,6 +94,7 @@ export const FIM_TOKENS: ReadonlyMap<string, 'prefix' | 'suffix' | 'middle'> = n
   ['▁<PRE>', 'prefix'],
   ['<|code_prefix|>', 'prefix'],
   ['<|prefix|>', 'prefix'],
+  ['<[fim-prefix]>', 'prefix'],
   ['<|fim_suffix|>', 'suffix'],
   ['<fim-suffix>', 'suffix'],
   ['<fim_suffix>', 'suffix'],
@@ -102,6 +103,7 @@ export const FIM_TOKENS: ReadonlyMap<string, 'prefix' | 'suffix' | 'middle'> = n
   ['▁<SUF>', 'suffix'],
   ['<|code_suffix|>', 'suffix'],
   ['<|suffix|>', 'suffix'],
+  ['<[fim-suffix]>', 'suffix'],
   ['<|fim_middle|>', 'middle'],
   ['<fim-middle>', 'middle'],
   ['<fim_middle>', 'middle'],
@@ -110,4 +112,5 @@ export const FIM_TOKENS: ReadonlyMap<string, 'prefix' | 'suffix' | 'middle'> = n
   ['▁<MID>', 'middle'],
   ['<|code_middle|>', 'middle'],
   ['<|middle|>', 'middle'],
+  ['<[fim-middle]>', 'middle'],
 ])

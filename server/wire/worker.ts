@@ -160,6 +160,8 @@ export type Generate = {
   maxGenerateMs?: number
   /** Stops at the end of a line whose indentation is below so many columns (infill). */
   minIndent?: number
+  /** The prompt may end within a word: its last piece may be cut into other tokens than it would be alone. Not with a grammar. */
+  heal?: boolean
 }
 
 export type TokenLogprob = {

@@ -65,7 +65,7 @@ function infill(
   { model, infillTokens = Number.POSITIVE_INFINITY }: Encoder,
   sample: Extract<Sample, { kind: 'infill' }>,
 ) {
-  const middle = continuation(model, sample.middle, false)
+  const middle = model.continuation(sample.middle, false)
   const end = infillEnd(model)
   // Serving keeps a part of its context free for the output; here the output is known.
   const room = Math.max(0, infillTokens - middle.length - 1)
@@ -334,20 +334,7 @@ class GrowingText {
 
 /** The prompt's tokens with those of the answer behind them: those of the whole text where it begins with the prompt's. */
 function goOn(model: Model, prompt: number[], whole: number[], answer: string): number[] {
-  return startsWith(whole, prompt) ? whole : [...prompt, ...continuation(model, answer, true)]
-}
-
-/** Tokens of a text that goes on from another: without the space that some vocabularies put in front of a beginning. */
-function continuation(model: Model, text: string, special: boolean): number[] {
-  if (text === '') return []
-  const direct = [...model.tokenize(text, false, special)]
-  const piece = direct[0] === undefined ? '' : model.piece(direct[0], true).toString('latin1')
-  if (!piece.startsWith(' ') || text.startsWith(' ')) {
-    if (!text.startsWith(' ') || Buffer.from(text).toString('latin1').startsWith(piece)) return direct
-  }
-  const anchor = [...model.tokenize('\n', false, false)]
-  const anchored = [...model.tokenize(`\n${text}`, false, special)]
-  return startsWith(anchored, anchor) ? anchored.slice(anchor.length) : direct
+  return startsWith(whole, prompt) ? whole : [...prompt, ...model.continuation(answer, true)]
 }
 
 /** Ends a text or a completion: the end of a document, which is not the end of a turn in every vocabulary. */

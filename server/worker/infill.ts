@@ -1,6 +1,7 @@
-/** The prompt of a fill-in-the-middle request, with the model's own FIM tokens and file markers. */
+/** The prompt of a fill-in-the-middle request, in the form of the model's own family. */
 import { HubError } from '../lib/error.ts'
 import type { Prompt } from '../wire/worker.ts'
+import type { Piece } from './fim.ts'
 import type { Model } from './model.ts'
 
 type Infill = Extract<Prompt, { type: 'infill' }>
@@ -11,9 +12,9 @@ const LEAST_OUTPUT = 128
 const PREFIX_SHARE = 0.75
 
 /**
- * `[repository marker] [file marker name text]... [file marker name] PREFIX before SUFFIX after MIDDLE prompt`; the form that
- * Qwen2.5-Coder documents, without the markers where a vocabulary has none. What does not fit is cut where it matters least:
- * extra files from the first on, then the far ends of the texts around the cursor.
+ * `other files, own name, PREFIX before SUFFIX after MIDDLE prompt`, or the suffix first where the family has it so; fim.ts knows how
+ * each marks its files. What does not fit is cut where it matters least: other files from the first on, then the far ends of the
+ * texts around the cursor.
  * @throws HubError invalid_request when the vocabulary has no FIM tokens
  */
 export function infillPrompt(model: Model, infill: Infill, contextTokens: number): number[] {
@@ -27,10 +28,10 @@ export function infillPrompt(model: Model, infill: Infill, contextTokens: number
       },
     )
   }
-  const plain = (text: string) => (text === '' ? [] : [...model.tokenize(text, false, false)])
-  let before = plain(infill.prefix)
-  let after = plain(infill.suffix)
-  const written = plain(infill.prompt)
+  const { files } = fim
+  let before = infill.prefix === '' ? [] : [...model.tokenize(infill.prefix, false, false)]
+  let after = model.continuation(infill.suffix, false)
+  const written = model.continuation(infill.prompt, false)
   const marks = 4 + written.length + (model.addBos ? 1 : 0)
   const room = Math.max(0, contextTokens - marks - Math.min(LEAST_OUTPUT, contextTokens >> 2))
   if (before.length + after.length > room) {
@@ -39,32 +40,36 @@ export function infillPrompt(model: Model, infill: Infill, contextTokens: number
     after = after.slice(0, room - before.length)
   }
 
-  const files: number[][] = []
-  if (infill.extra.length > 0 || (infill.path !== undefined && fim.separator >= 0)) {
-    const named = (name: string, text: string) =>
-      fim.separator >= 0 ? [fim.separator, ...plain(`${name}\n${text}`)] : plain(`\n\n--- ${name} ---\n\n${text}`)
-    let left = room - before.length - after.length
-    const head = fim.repository >= 0 ? [fim.repository, ...plain('workspace\n')] : []
-    const tail = fim.separator >= 0 ? [fim.separator, ...plain(`${infill.path ?? 'current file'}\n`)] : []
-    left -= head.length + tail.length
+  const toTokens = (pieces: Piece[]): number[] =>
+    pieces.flatMap(piece => (typeof piece === 'number' ? [piece] : [...model.tokenize(piece, false, false)]))
+  const isNamed = infill.path !== undefined && files.alwaysNamed
+  const outside: number[] = []
+  const inside: number[] = []
+  if (infill.extra.length > 0 || isNamed) {
+    const head = toTokens(files.head)
+    const own = files.own(infill.path ?? 'current file')
+    const [ownOutside, ownInside] = [toTokens(own.outside), toTokens(own.inside)]
+    let left = room - before.length - after.length - head.length - ownOutside.length - ownInside.length
     // The last ones given are the nearest to the cursor, so they stay longest.
     const kept: number[][] = []
     for (const { filename, text } of [...infill.extra].reverse()) {
-      const tokens = named(filename, text)
+      const tokens = toTokens(files.other(filename, text))
       if (tokens.length > left) break
       left -= tokens.length
       kept.unshift(tokens)
     }
-    if (kept.length > 0 || (infill.path !== undefined && left >= 0)) files.push(head, ...kept, tail)
+    if (kept.length > 0 || (isNamed && left >= 0)) {
+      outside.push(...head, ...(files.inside ? [] : kept.flat()), ...ownOutside)
+      inside.push(...(files.inside ? kept.flat() : []), ...ownInside)
+    }
   }
+  const prefixPart = [fim.prefix, ...inside, ...before]
+  const suffixPart = [fim.suffix, ...after]
   return [
     ...(model.addBos ? [model.bos] : []),
-    ...files.flat(),
-    fim.prefix,
-    ...before,
-    fim.suffix,
-    ...after,
-    fim.middle,
+    ...outside,
+    ...(fim.suffixFirst ? [...suffixPart, ...prefixPart] : [...prefixPart, ...suffixPart]),
+    ...(fim.middle < 0 ? [] : [fim.middle]),
     ...written,
   ]
 }

@@ -9,6 +9,7 @@ import { Embedder } from './embed.ts'
 import { encodeSample, tokenizeChat } from './encode.ts'
 import { Engine } from './engine.ts'
 import { jsonObjectGrammar, schemaToGrammar } from './grammar.ts'
+import { cutBack, UNCUT } from './heal.ts'
 import { infillPrompt } from './infill.ts'
 import { loadModel, type Model } from './model.ts'
 import type { Job } from './run.ts'
@@ -145,14 +146,17 @@ export class Loaded {
     }
     for (const [token] of request.sampling.logitBias ?? []) this.#model.checkTokens([token], 'logit_bias')
     const { engine, adapters } = this.#adapters.resolve(request)
-    engine.submit({ id, request, ...this.#prepare(request), adapters })
+    const job = this.#prepare(request)
+    const heals = request.heal === true && job.grammar === undefined
+    const { tokens: prompt, cut } = heals ? cutBack(this.#model, job.prompt) : { tokens: job.prompt, cut: UNCUT }
+    engine.submit({ id, request, ...job, prompt, cut, adapters })
   }
 
   cancel(id: number): void {
     for (const engine of this.#adapters.engines) engine.cancel(id)
   }
 
-  #prepare(request: Generate): Omit<Job, 'id' | 'request' | 'adapters'> {
+  #prepare(request: Generate): Omit<Job, 'id' | 'request' | 'adapters' | 'cut'> {
     const { prompt } = request
     const none = { stops: request.stop, preserved: new Set<number>(), createParser: plainParser, infill: false }
     switch (prompt.type) {

@@ -4,8 +4,7 @@ import { HubError } from '../lib/error.ts'
 import { type Native, runAsync } from '../native/llama.ts'
 import { LOAD_MODE, type Pointer } from '../native/structs.ts'
 import type { LoadOptions } from '../wire/worker.ts'
-
-export type FimTokens = { prefix: number; suffix: number; middle: number; repository: number; separator: number }
+import { type Fim, readFim } from './fim.ts'
 
 export class Model {
   readonly native: Native
@@ -16,8 +15,8 @@ export class Model {
   readonly layers: number
   readonly bos: number
   readonly addBos: boolean
-  /** Ids of the fill-in-the-middle tokens, -1 where the vocabulary has none; undefined without prefix, suffix and middle. */
-  readonly fim: FimTokens | undefined
+  /** How it fills in a middle; undefined where it cannot. */
+  readonly fim: Fim | undefined
   /** KV of a part of a sequence can be cut off; recurrent state cannot. */
   readonly canCut: boolean
   readonly #plain = new Map<number, Buffer>()
@@ -35,14 +34,7 @@ export class Model {
     this.bos = native.vocab_bos(this.vocab)
     this.addBos = native.vocab_get_add_bos(this.vocab)
     this.canCut = !native.model_is_recurrent(pointer) && !native.model_is_hybrid(pointer)
-    const fim: FimTokens = {
-      prefix: native.vocab_fim_pre(this.vocab),
-      suffix: native.vocab_fim_suf(this.vocab),
-      middle: native.vocab_fim_mid(this.vocab),
-      repository: native.vocab_fim_rep(this.vocab),
-      separator: native.vocab_fim_sep(this.vocab),
-    }
-    this.fim = fim.prefix >= 0 && fim.suffix >= 0 && fim.middle >= 0 ? fim : undefined
+    this.fim = readFim(this)
   }
 
   /** A metadata value of the GGUF as text, or undefined. */
@@ -68,6 +60,17 @@ export class Model {
       count = this.native.tokenize(this.vocab, bytes, bytes.length, tokens, tokens.length, addSpecial, parseSpecial)
     }
     return tokens.subarray(0, count)
+  }
+
+  /** Tokens of a text that goes on from another: without the space that some vocabularies put in front of a beginning. */
+  continuation(text: string, parseSpecial: boolean): number[] {
+    if (text === '') return []
+    const direct = [...this.tokenize(text, false, parseSpecial)]
+    const bytes = direct.reduce((sum, token) => sum + this.piece(token, true).length, 0)
+    if (bytes === Buffer.byteLength(text)) return direct
+    const anchor = this.tokenize('\n', false, false)
+    const anchored = [...this.tokenize(`\n${text}`, false, parseSpecial)]
+    return anchor.every((token, index) => anchored[index] === token) ? anchored.slice(anchor.length) : direct
   }
 
   /** The bytes of one token, which may be a part of a UTF-8 character; control tokens have none unless `special`. */
@@ -100,7 +103,8 @@ export class Model {
   endsGeneration(token: number): boolean {
     let ends = this.#endOfGeneration.get(token)
     if (ends === undefined) {
-      ends = this.native.vocab_is_eog(this.vocab, token)
+      // A model that goes on to another part or file has come to the end of this one.
+      ends = this.native.vocab_is_eog(this.vocab, token) || this.fim?.ends.includes(token) === true
       this.#endOfGeneration.set(token, ends)
     }
     return ends

@@ -2,6 +2,7 @@
 import type { Pointer } from '../native/structs.ts'
 import type { FinishReason, Generate, GenerateEvent, TokenLogprob, Usage } from '../wire/worker.ts'
 import { type Context, logitsRow } from './context.ts'
+import { afterToken, agreeing, type Cut } from './heal.ts'
 import { distribution, tokenLogprob } from './logprobs.ts'
 import type { Model } from './model.ts'
 import { type Candidates, type GrammarText, Sampler } from './sampling.ts'
@@ -20,6 +21,8 @@ export type Job = {
   /** `id` is never given twice: an address may be, once what lay there was freed. */
   adapters: { id: number; pointer: Pointer; scale: number }[]
   infill: boolean
+  /** What the prompt was cut back by and must be written first; it is no part of the output. */
+  cut: Cut
 }
 
 export type Run = Job & {
@@ -47,6 +50,8 @@ export type Sequence = {
   arrival: number
   primed: boolean
   deadlineMs: number | undefined
+  /** Of the run's `cut` what was not written yet. */
+  cut: Cut
 }
 
 export function createRun(job: Job, now: number): Run {
@@ -101,6 +106,7 @@ export function createSequence(
     arrival,
     primed: false,
     deadlineMs: undefined,
+    cut: run.cut,
   }
 }
 
@@ -118,14 +124,19 @@ export function sampleNext(
   const logits = logitsRow(model.native, context.pointer, output, model.vocabularySize)
   // The row is read before penalties and biases change it.
   const row = request.topLogprobs === undefined ? undefined : distribution(logits, request.topLogprobs)
-  const token = sequence.sampler.sample(logits, context.pointer, output)
+  const token =
+    sequence.cut.bytes.length > 0
+      ? sequence.sampler.take(agreeing(model, logits, sequence.cut))
+      : sequence.sampler.sample(logits, context.pointer, output)
   // A complete grammar leaves nothing but the end, and a contradiction between grammar and biases leaves nothing at all.
   if (token === undefined) return { ended: 'stop' }
   sequence.generated++
   run.usage.completionTokens++
   if (model.endsGeneration(token) && request.ignoreEos !== true) return { ended: 'stop' }
   sequence.tokens.push(token)
-  const piece = model.piece(token, run.preserved.has(token))
+  const whole = model.piece(token, run.preserved.has(token))
+  const piece = whole.subarray(Math.min(whole.length, sequence.cut.bytes.length))
+  if (sequence.cut.bytes.length > 0) sequence.cut = afterToken(model, sequence.cut, token)
   const event = deltaEvent(sequence, sequence.text.push(token, piece, row && tokenLogprob(model, token, row)))
   const ended = reasonToEnd(sequence, context.sequenceTokens, now)
   return { ...(ended && { ended }), ...(event && { event }) }

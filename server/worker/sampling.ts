@@ -189,6 +189,14 @@ export class Sampler {
     return token
   }
 
+  /** A token that was chosen elsewhere; without a grammar. */
+  take(token: number | undefined): number | undefined {
+    if (token === undefined) return undefined
+    if (this.#chain !== undefined) this.#native.sampler_accept(this.#chain, token)
+    if (this.#lastN !== 0) this.#remember([token])
+    return token
+  }
+
   #sampleConstrained(logits: Float32Array): number | undefined {
     const candidates = this.#candidates
     const grammar = this.#grammar!

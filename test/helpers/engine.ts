@@ -1,8 +1,10 @@
 /** An engine over a model file in this process, so that tests see tokens and not transports. */
+
 import { loadNative } from '../../server/native/llama.ts'
 import type { Generate, GenerateEvent, LoadOptions } from '../../server/wire/worker.ts'
 import { type Context, createContext, createTurns, type Turns } from '../../server/worker/context.ts'
 import { Engine } from '../../server/worker/engine.ts'
+import { UNCUT } from '../../server/worker/heal.ts'
 import { loadModel, type Model } from '../../server/worker/model.ts'
 import type { Job } from '../../server/worker/run.ts'
 import { plainParser } from '../../server/worker/text.ts'
@@ -97,6 +99,7 @@ export async function testEngine(path: string, options: Partial<LoadOptions> = {
         preserved: new Set(),
         adapters: [],
         infill: false,
+        cut: UNCUT,
         ...job,
         request: {
           prompt:

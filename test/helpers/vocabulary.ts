@@ -17,7 +17,11 @@ const NORMAL = 1
 const CONTROL = 3
 
 /** 256 byte tokens and the control tokens; `eos` and `bos` are among them. */
-export function writeVocabulary(path: string, control: string[], ids: { eos: string; bos?: string }): void {
+export function writeVocabulary(
+  path: string,
+  control: string[],
+  ids: { eos: string; bos?: string; name?: string },
+): void {
   let next = 256
   const printable = (byte: number): boolean => (byte > 32 && byte < 127) || (byte > 160 && byte !== 173)
   const bytes = Array.from({ length: 256 }, (_, byte) => String.fromCodePoint(printable(byte) ? byte : next++))
@@ -28,6 +32,7 @@ export function writeVocabulary(path: string, control: string[], ids: { eos: str
     path,
     {
       'general.architecture': str('llama'),
+      ...(ids.name !== undefined && { 'general.name': str(ids.name) }),
       'llama.block_count': u32(1),
       'llama.context_length': u32(512),
       'llama.embedding_length': u32(64),

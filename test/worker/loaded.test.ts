@@ -162,6 +162,33 @@ describe('a loaded model', () => {
     assert.ok(count(more) > count(plain) + 5)
   })
 
+  test('a prompt that ends within a word is cut back, and what was cut off is written again but no part of the output', async () => {
+    const prompts: [prompt: Generate['prompt'], cut: string][] = [
+      [{ type: 'text', text: 'x and the an', special: true }, ' an'],
+      [{ type: 'text', text: 'x = ', special: true }, ' '],
+      [{ type: 'infill', prefix: 'ab', suffix: 'yz', prompt: 'tên biế', extra: [] }, 'iế'],
+      [{ type: 'infill', prefix: 'ab', suffix: 'yz', prompt: '  ', extra: [] }, '  '],
+      [{ type: 'infill', prefix: 'ab', suffix: 'yz', prompt: '', extra: [] }, ''],
+      // Nothing would stand before it.
+      [{ type: 'text', text: 'a', special: true }, ''],
+    ]
+    for (const [prompt, cut] of prompts) {
+      for (const temperature of prompt.type === 'infill' ? [0] : [0, 0.8]) {
+        const request = { prompt, sampling: { temperature, seed: 1 }, ignoreEos: true, topLogprobs: 0 }
+        const told = (events: GenerateEvent[]) => events.find(event => event.type === 'done')!.usage.promptTokens
+        const events = await generate(loaded, { ...request, heal: true })
+        const plain = await generate(loaded, request)
+        assert.equal(told(events) < told(plain), cut !== '', cut)
+        const deltas = events.filter(event => event.type === 'delta')
+        const ids = deltas.flatMap(event => event.tokens ?? [])
+        const { text } = (await loaded.answer({ type: 'detokenize', tokens: ids }, never)) as { text: string }
+        const written = deltas.map(event => event.content ?? '').join('')
+        // The last character may be unfinished.
+        assert.equal(text.replace(/\uFFFD+$/, ''), `${cut}${written}`.replace(/\uFFFD+$/, ''))
+      }
+    }
+  })
+
   test('a model without FIM tokens refuses to infill', async () => {
     const plain = await load('plain', { ...TINY, fim: false })
     assert.throws(

@@ -27,9 +27,9 @@ export type Api = ReturnType<typeof createApi>
 
 /** @param address gives the hub's address, and starts the hub where none runs */
 export function createApi(address: () => Promise<string>) {
-  const call = async <T>(method: string, path: string, body?: unknown, signal?: AbortSignal): Promise<T> => {
+  const send = async (method: string, path: string, body?: unknown, signal?: AbortSignal): Promise<Response> => {
     const isForm = body instanceof FormData
-    const response = await fetch((await address()) + path, {
+    return fetch((await address()) + path, {
       method,
       ...(body !== undefined && {
         body: isForm ? body : JSON.stringify(body),
@@ -37,11 +37,16 @@ export function createApi(address: () => Promise<string>) {
       }),
       ...(signal !== undefined && { signal }),
     })
+  }
+  const call = async <T>(method: string, path: string, body?: unknown, signal?: AbortSignal): Promise<T> => {
+    const response = await send(method, path, body, signal)
     if (!response.ok) throw await toError(response)
     return (await response.json()) as T
   }
   const name = encodeURIComponent
   return {
+    /** The hub's answer as it is, whatever it says. */
+    send,
     models: async () => (await call<Output<typeof ModelStatusList>>('GET', '/v1/models/status')).data,
     load: (model: string, signal?: AbortSignal) => call<ModelStatusOut>('POST', '/v1/models/load', { model }, signal),
     unload: (model: string) => call<ModelStatusOut>('POST', '/v1/models/unload', { model }),
@@ -85,12 +90,7 @@ export function createApi(address: () => Promise<string>) {
 
     /** Streams an answer of /v1/chat/completions: the data of each event, parsed. */
     async *chat(request: object, signal: AbortSignal): AsyncGenerator<ChatChunk> {
-      const response = await fetch(`${await address()}/v1/chat/completions`, {
-        method: 'POST',
-        headers: { 'content-type': 'application/json' },
-        body: JSON.stringify({ ...request, stream: true }),
-        signal,
-      })
+      const response = await send('POST', '/v1/chat/completions', { ...request, stream: true }, signal)
       if (!response.ok || response.body === null) throw await toError(response)
       for await (const data of readEvents(response.body)) {
         if (data === '[DONE]') return

@@ -19,6 +19,11 @@ export class Events implements vscode.Disposable {
   #isConnecting = false
   #isDisposed = false
   readonly onEvent = this.#said.event
+  readonly #connection = new vscode.EventEmitter<boolean>()
+  /** The hub's events come, or have broken off. */
+  readonly onConnection = this.#connection.event
+  /** What the hub said first; undefined while its events do not come. */
+  hello: Extract<HubEvent, { type: 'hello' }> | undefined
   models: readonly ModelBrief[] = []
   load: SystemLoad | undefined
   /** Of all models together, while one writes; undefined when none does. */
@@ -42,6 +47,7 @@ export class Events implements vscode.Disposable {
     this.#subscription.dispose()
     this.#socket?.terminate()
     this.#said.dispose()
+    this.#connection.dispose()
   }
 
   #connect(): void {
@@ -69,12 +75,14 @@ export class Events implements vscode.Disposable {
     socket.once('close', () => {
       this.#socket = undefined
       this.#forget()
+      if (!this.#isDisposed) this.#connection.fire(false)
       setTimeout(() => this.#connect(), RETRY_MS)
     })
   }
 
   #forget(): void {
     this.models = []
+    this.hello = undefined
     this.load = undefined
     this.tokensPerSecond = undefined
     if (!this.#isDisposed) this.#said.fire({ type: 'models.changed', models: [] })
@@ -83,6 +91,10 @@ export class Events implements vscode.Disposable {
   #take(event: HubEvent): void {
     switch (event.type) {
       case 'hello':
+        this.hello = event
+        this.models = event.models
+        this.#connection.fire(true)
+        break
       case 'models.changed':
         this.models = event.models
         break

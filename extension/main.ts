@@ -31,6 +31,9 @@ import {
   useTrained,
 } from './models.ts'
 import { ModelsView } from './models_view.ts'
+import { PanelEditor } from './panel_editor.ts'
+import { Panels } from './panels.ts'
+import { Proposals } from './proposals.ts'
 import { changeSetting, readSettings } from './settings.ts'
 import { Snooze } from './snooze.ts'
 import { chooseSnooze, createStatusBar, showMenu, toggleLanguage } from './status_bar.ts'
@@ -58,6 +61,9 @@ export function activate(context: vscode.ExtensionContext): ExtensionApi {
   const api = createApi(async () => (await hub.ensure()).url)
   const snooze = new Snooze()
   const pages = new MarkdownPages()
+  const proposals = new Proposals()
+  const editor = new PanelEditor(proposals)
+  const panels = new Panels({ context, hub, api, events, log, editor })
   client = new Client({ hub, log, isSnoozed: () => snooze.until !== undefined })
   const training = new TrainingView({ hub, api, events })
   const models = { hub, api }
@@ -70,6 +76,9 @@ export function activate(context: vscode.ExtensionContext): ExtensionApi {
     events,
     snooze,
     pages,
+    proposals,
+    editor,
+    panels,
     training,
     new ModelsView({ hub, api, events }),
     createStatusBar({ hub, events, snooze }),
@@ -83,7 +92,11 @@ export function activate(context: vscode.ExtensionContext): ExtensionApi {
     'aiHub.doctor': () => showDoctor(hub, pages),
     'aiHub.showLogs': () => showLogs(hub, log),
     'aiHub.copyUrl': () => copyUrl(hub),
-    'aiHub.openChat': async () => vscode.env.openExternal(vscode.Uri.parse(`${(await hub.ensure()).url}/`)),
+    'aiHub.openChat': () => panels.open('chat'),
+    'aiHub.openChatInBrowser': async () => vscode.env.openExternal(vscode.Uri.parse(`${(await hub.ensure()).url}/`)),
+    'aiHub.openDashboard': (route?: string) => panels.open('dashboard', typeof route === 'string' ? route : undefined),
+    'aiHub.applyProposal': (uri?: vscode.Uri) => proposals.apply(uri),
+    'aiHub.discardProposal': (uri?: vscode.Uri) => proposals.discard(uri),
     'aiHub.openDocs': async () => vscode.env.openExternal(vscode.Uri.parse(`${(await hub.ensure()).url}/docs`)),
     'aiHub.openModels': () => openModels(hub),
     'aiHub.walkthrough': () =>

@@ -130,6 +130,7 @@ export async function showMenu({ hub, events, snooze }: Deps): Promise<void> {
   }
   separator(vscode.l10n.t('More'))
   rows.push({ label: `$(comment-discussion) ${vscode.l10n.t('Open chat')}`, run: command('aiHub.openChat') })
+  rows.push({ label: `$(dashboard) ${vscode.l10n.t('Open dashboard')}`, run: command('aiHub.openDashboard') })
   rows.push({ label: `$(checklist) ${vscode.l10n.t('Review changes…')}`, run: command('aiHub.review') })
   rows.push({ label: `$(copy) ${vscode.l10n.t('Copy the OpenAI base URL')}`, run: command('aiHub.copyUrl') })
   rows.push({ label: `$(output) ${vscode.l10n.t('Show logs')}`, run: command('aiHub.showLogs') })

@@ -5,6 +5,8 @@ export type Method = 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'
 
 export type Bridge = {
   place: 'browser' | 'panel'
+  /** What the browser or the editor is set to, the best first. */
+  languages: readonly string[]
   /** @throws HubFailure when the hub refuses or cannot be reached */
   request<T>(method: Method, path: string, body?: unknown, options?: RequestOptions): Promise<T>
   /** Reads server-sent events: the text behind `data: ` of each, until the end. @throws HubFailure */
@@ -20,7 +22,13 @@ export type Bridge = {
   copy(text: string): Promise<void>
   save(filename: string, mediaType: string, content: string): void
   /** Only in VS Code. */
-  editor?: { insert(text: string): void; apply(text: string, language: string): void }
+  editor?: {
+    insert(text: string): void
+    /** @param file as the text names it */
+    apply(text: string, language: string, file: string | undefined): void
+    /** Texts for the next message. */
+    drafts(listener: (text: string) => void): void
+  }
 }
 
 export type PageName = 'chat' | 'dashboard' | 'docs'

@@ -28,6 +28,7 @@ export function browserBridge(): Bridge {
 
   return {
     place: 'browser',
+    languages: navigator.languages,
     async request<T>(
       method: string,
       path: string,

@@ -15,16 +15,27 @@ export function panelBridge(api: PanelApi): Bridge {
   const waiting = new Map<number, (message: Extract<ToPanel, { id: number }>) => void>()
   let listener: Parameters<Bridge['listen']>[0] | undefined
   const routeListeners = new Set<() => void>()
+  let takeDraft: ((text: string) => void) | undefined
   let last = 0
   window.addEventListener('message', ({ data }: MessageEvent<ToPanel>) => {
     if (data.type === 'event') listener?.event(data.event as HubEvent)
     else if (data.type === 'connected') listener?.connected(data.connected)
+    else if (data.type === 'route') setRoute(data.route)
+    else if (data.type === 'draft') takeDraft?.(data.text)
     else waiting.get(data.id)?.(data)
   })
-  const state = (): { [key: string]: string } => (api.getState() as { [key: string]: string } | undefined) ?? {}
+  // A panel that is new begins with what the ones before it kept.
+  const { kept = '{}', route: wanted } = document.body.dataset
+  const seed = { ...(JSON.parse(kept) as { [key: string]: string }), ...(wanted && { route: wanted }) }
+  const state = (): { [key: string]: string } => (api.getState() as { [key: string]: string } | undefined) ?? seed
+  const setRoute = (route: string): void => {
+    api.setState({ ...state(), route })
+    for (const each of [...routeListeners]) each()
+  }
 
   return {
     place: 'panel',
+    languages: [document.documentElement.lang],
     request<T>(
       method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE',
       path: string,
@@ -87,14 +98,12 @@ export function panelBridge(api: PanelApi): Bridge {
       set(key, value) {
         const { [key]: _, ...rest } = state()
         api.setState(value === undefined ? rest : { ...rest, [key]: value })
+        post({ type: 'keep', key, ...(value !== undefined && { value }) })
       },
     },
     route: {
       get: () => state().route ?? '',
-      set(route) {
-        api.setState({ ...state(), route })
-        for (const listener of [...routeListeners]) listener()
-      },
+      set: setRoute,
       listen(given) {
         routeListeners.add(given)
         return () => routeListeners.delete(given)
@@ -107,7 +116,10 @@ export function panelBridge(api: PanelApi): Bridge {
     save: (filename, _mediaType, content) => post({ type: 'save', filename, content }),
     editor: {
       insert: text => post({ type: 'insert', text }),
-      apply: (text, language) => post({ type: 'apply', text, language }),
+      apply: (text, language, file) => post({ type: 'apply', text, language, ...(file !== undefined && { file }) }),
+      drafts(given) {
+        takeDraft = given
+      },
     },
   }
 }

@@ -18,9 +18,12 @@ export const FromPanel = z.discriminatedUnion('type', [
   /** The page wants the hub's events from now on. */
   z.object({ type: z.literal('listen') }),
   z.object({ type: z.literal('insert'), text: z.string() }),
-  z.object({ type: z.literal('apply'), text: z.string(), language: z.string() }),
+  /** `file` = as the text itself names it; it may not exist. */
+  z.object({ type: z.literal('apply'), text: z.string(), language: z.string(), file: z.string().optional() }),
   /** Another page, and which part of it. */
   z.object({ type: z.literal('open'), page: z.enum(['chat', 'dashboard', 'docs']), route: z.string().optional() }),
+  /** What a page that is opened later begins with; no value = forget it. */
+  z.object({ type: z.literal('keep'), key: z.string(), value: z.string().optional() }),
   z.object({ type: z.literal('copy'), text: z.string() }),
   z.object({ type: z.literal('save'), filename: z.string(), content: z.string() }),
 ])
@@ -36,5 +39,9 @@ export const ToPanel = z.discriminatedUnion('type', [
   z.object({ type: z.literal('lost'), id: z.int(), message: z.string() }),
   z.object({ type: z.literal('event'), event: z.unknown() }),
   z.object({ type: z.literal('connected'), connected: z.boolean() }),
+  /** Which part of the page is wanted. */
+  z.object({ type: z.literal('route'), route: z.string() }),
+  /** For the box in which a message is written: from the editor, not sent yet. */
+  z.object({ type: z.literal('draft'), text: z.string() }),
 ])
 export type ToPanel = z.infer<typeof ToPanel>

@@ -54,7 +54,9 @@ test('menus, welcome texts and steps name commands that there are', () => {
 
 test('what the code names of the manifest is there', () => {
   const views = Object.values(contributes.views).flatMap(each => each.map(({ id }) => id))
-  const named = sources.flatMap(text => [...text.matchAll(/createTreeView\('([\w.]+)'/g)].map(match => match[1]!))
+  const named = sources.flatMap(text =>
+    [...text.matchAll(/(?:createTreeView\(|const VIEW = )'([\w.]+)'/g)].map(match => match[1]!),
+  )
   assert.deepEqual(named.sort(), views.sort())
   for (const { view } of contributes.viewsWelcome) assert.ok(views.includes(view))
   assert.ok(main.includes(`#${contributes.walkthroughs[0]?.id}`))

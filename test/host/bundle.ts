@@ -3,6 +3,7 @@ import { cpSync, mkdirSync, symlinkSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { build } from 'esbuild'
 import { BUNDLE } from '../../extension/build.ts'
+import { buildPages } from '../../webview/build.ts'
 
 export const ROOT = resolve(import.meta.dirname, '..', '..')
 
@@ -10,6 +11,7 @@ export const ROOT = resolve(import.meta.dirname, '..', '..')
 export async function layOutExtension(folder: string): Promise<void> {
   mkdirSync(folder, { recursive: true })
   await build({ ...BUNDLE, outfile: join(folder, 'dist', 'extension.cjs') })
+  await buildPages(join(folder, 'dist', 'webview'))
   for (const name of ['package.json', 'package.nls.json', 'package.nls.vi.json', 'l10n', 'media']) {
     cpSync(join(ROOT, name), join(folder, name), { recursive: true })
   }

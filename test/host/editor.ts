@@ -70,6 +70,8 @@ const BROWSER_ARGS = [
   '--disable-component-update',
   '--disable-sync',
 ]
+/** Files of webviews have such addresses; a worker of the workbench answers them, and they never leave the browser. */
+const RESOURCE = /\.vscode-resource\.vscode-cdn\.net$/
 /** On a machine that has other things to do. */
 const START_MS = 120_000
 const WAIT_MS = 60_000
@@ -163,7 +165,11 @@ export async function startEditor(context: Closing, options: EditorOptions): Pro
   const outside = new Set<string>()
   page.on('request', request => {
     const url = new URL(request.url())
+    if (RESOURCE.test(url.hostname)) return
     if (/^(https?|wss?):$/.test(url.protocol) && url.hostname !== '127.0.0.1') outside.add(url.origin)
+  })
+  page.on('response', response => {
+    if (RESOURCE.test(new URL(response.url()).hostname) && !response.fromServiceWorker()) outside.add(response.url())
   })
 
   const remote = (path: string): string => `vscode-remote://127.0.0.1:${port}${path}`

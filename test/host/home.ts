@@ -29,8 +29,12 @@ export const TINY_CHAT = 'tiny-chat'
 /**
  * A home for a hub on a free port with one thread, which ends with the test.
  * @param realOnly without the scripted model and its worker
+ * @param worker that all models run in
  */
-export function makeHome(context: Closing, { realOnly = false } = {}): Home {
+export function makeHome(
+  context: Closing,
+  { realOnly = false, worker = resolve(import.meta.dirname, 'scripted_worker.ts') } = {},
+): Home {
   const folder = mkdtempSync(join(tmpdir(), 'ai-hub-host-'))
   for (const [models, name] of [
     ['code_models', SCRIPTED],
@@ -58,7 +62,7 @@ export function makeHome(context: Closing, { realOnly = false } = {}): Home {
     folder,
     env: {
       AI_HUB_HOME: folder,
-      ...(!realOnly && { AI_HUB_WORKER: resolve(import.meta.dirname, 'scripted_worker.ts') }),
+      ...(!realOnly && { AI_HUB_WORKER: worker }),
     },
     record,
     async otherThan(pid, timeoutMs) {

@@ -1,5 +1,5 @@
 /** What a user does in VS Code's workbench, and sees there. Everything waits for a state; nothing sleeps. The selectors are VS Code's own: code_server/package.json pins its version. */
-import type { Locator, Page } from 'playwright-core'
+import type { FrameLocator, Locator, Page } from 'playwright-core'
 
 const EDITOR = '.editor-group-container.active .monaco-editor'
 /** Until the workbench is loaded and the extension is ready, on a machine that has other things to do. */
@@ -79,6 +79,14 @@ export function workbench(page: Page) {
       await preview.locator('.monaco-button', { hasText: 'Apply' }).click()
       await preview.locator('.monaco-list-row').first().waitFor({ state: 'hidden' })
     },
+    /** The page in the webview that is in view; of several the one at that place. */
+    webview: (index = 0): FrameLocator =>
+      page
+        .locator('iframe.webview.ready')
+        .filter({ visible: true })
+        .nth(index)
+        .contentFrame()
+        .frameLocator('#active-frame'),
     toastButton: (text: string | RegExp, button: string): Locator =>
       wb.toast(text).locator('.monaco-button', { hasText: button }),
   }

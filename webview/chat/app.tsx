@@ -18,7 +18,7 @@ type Panel = 'options' | 'models' | undefined
 
 export function App({ bridge, hub, session }: Parts) {
   const [language, setLanguage] = useState<Language>(() =>
-    chooseLanguage([bridge.kept.get('language') ?? '', ...navigator.languages]),
+    chooseLanguage([bridge.kept.get('language') ?? '', ...bridge.languages]),
   )
   const [panel, setPanel] = useState<Panel>()
   const [menu, setMenu] = useState(false)

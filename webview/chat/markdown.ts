@@ -27,8 +27,8 @@ export function createMarkdown(extras: () => Extras, words: () => Words): (text:
   }
   markdown.renderer.rules.fence = (tokens, index) => {
     const { info, content } = tokens[index]!
-    const language = info.trim().split(/\s+/, 1)[0] ?? ''
     const code = content.replace(/\n$/, '')
+    const { language, file } = readFence(info, code)
     const coloured = language === '' ? undefined : extras().highlight?.(code, language)
     const { copy, insert, apply } = words()
     const button = (action: string, label: string | undefined): string =>
@@ -36,7 +36,7 @@ export function createMarkdown(extras: () => Extras, words: () => Words): (text:
     return (
       `<div class="code"><div class="code-head"><span>${escapeHtml(language)}</span>` +
       `${button('insert', insert)}${button('apply', apply)}${button('copy', copy)}</div>` +
-      `<pre tabindex="0"><code data-language="${escapeHtml(language)}">${coloured ?? escapeHtml(code)}</code></pre></div>`
+      `<pre tabindex="0"><code data-language="${escapeHtml(language)}"${file === undefined ? '' : ` data-file="${escapeHtml(file)}"`}>${coloured ?? escapeHtml(code)}</code></pre></div>`
     )
   }
   markdown.renderer.rules.table_open = () => '<div class="table" tabindex="0"><table>'
@@ -62,6 +62,21 @@ export function createMarkdown(extras: () => Extras, words: () => Words): (text:
     }
     return blocks
   }
+}
+
+const PATH = /^(?:[\w.@-]+[/\\])*[\w.@-]+\.\w{1,10}$/
+
+/** What stands at a block of code: its language, and its file where that is named there or in a comment of the first line. */
+export function readFence(info: string, code: string): { language: string; file?: string } {
+  const [first = '', ...rest] = info.trim().split(/\s+/)
+  // `ts:src/a.ts`
+  const [, language = first, joined] = /^([\w+#-]+):(.+)$/.exec(first) ?? []
+  const named = rest.map(word => word.replace(/^(?:file|filename|path|title)=/, '').replace(/^["'`]|["'`]$/g, ''))
+  const comment = /^\s*(?:\/\/|#|--|<!--|\/\*)\s*(?:file(?:name)?:\s*)?(\S+)\s*(?:-->|\*\/)?\s*$/i.exec(
+    code.split('\n', 1)[0]!,
+  )?.[1]
+  const file = [joined, ...named, comment].find(each => each !== undefined && PATH.test(each))
+  return { language, ...(file !== undefined && { file }) }
 }
 
 /** Whether a text has code or formulas that are worth loading their parts for. */

@@ -47,8 +47,9 @@ function act(target: EventTarget, bridge: Bridge, copied: string): void {
   const text = code.textContent ?? ''
   const action = button.getAttribute('data-code')
   if (action === 'insert') bridge.editor?.insert(text)
-  else if (action === 'apply') bridge.editor?.apply(text, code.getAttribute('data-language') ?? '')
-  else {
+  else if (action === 'apply') {
+    bridge.editor?.apply(text, code.getAttribute('data-language') ?? '', code.getAttribute('data-file') ?? undefined)
+  } else {
     const label = button.textContent
     void bridge.copy(text).then(() => {
       button.textContent = copied

@@ -15,7 +15,7 @@ const TrainingHalf = lazy(() => import('./training/all.tsx').then(({ TrainingHal
 
 export function App({ bridge, hub }: { bridge: Bridge; hub: Store<HubState> }) {
   const [language, setLanguage] = useState<Language>(() =>
-    chooseLanguage([bridge.kept.get('language') ?? '', ...navigator.languages]),
+    chooseLanguage([bridge.kept.get('language') ?? '', ...bridge.languages]),
   )
   const [menu, setMenu] = useState(false)
   const main = useRef<HTMLElement>(null)

@@ -1,0 +1,129 @@
+/** The extension's side of a page: its requests and streams go to the hub, the hub's events to it, and the editor does what it asks. */
+import * as vscode from 'vscode'
+import type { HubEvent } from '../server/wire/events.ts'
+import type { FromPanel, ToPanel } from '../server/wire/panel.ts'
+import { type Api, readEvents } from './api.ts'
+import type { Events } from './events.ts'
+import type { Hub } from './hub.ts'
+import { apiPath, readMessage } from './panel_door.ts'
+
+/** Requests of one page at the same time; no page comes near it. */
+const MOST_REQUESTS = 64
+/** After such a wait a stream is taken for broken; the hub sends a sign of life every five seconds. */
+const SILENCE_MS = 20_000
+
+type Request = Extract<FromPanel, { type: 'request' }>
+
+export type BridgeDeps = {
+  hub: Hub
+  api: Api
+  events: Events
+  log: vscode.LogOutputChannel
+  /** What is not for the hub: the editor's part. */
+  act(message: Exclude<FromPanel, { type: 'request' | 'cancel' | 'listen' }>): unknown
+  /** The page is there and hears what is said to it. */
+  listening(): void
+}
+
+/** Serves a page until it is disposed of; then all that it asked for is cancelled. */
+export function serveBridge(webview: vscode.Webview, deps: BridgeDeps): vscode.Disposable {
+  const { events, log } = deps
+  const running = new Map<number, AbortController>()
+  let isListening = false
+  let isOver = false
+  const post = (message: ToPanel): void => {
+    if (!isOver) void webview.postMessage(message)
+  }
+
+  async function run(request: Request): Promise<void> {
+    const { id } = request
+    if (running.has(id)) return
+    if (running.size >= MOST_REQUESTS) {
+      post({ type: 'lost', id, message: vscode.l10n.t('The page asks for too much at once.') })
+      return
+    }
+    const stopper = new AbortController()
+    running.set(id, stopper)
+    try {
+      for await (const message of ask(deps, request, stopper)) post(message)
+    } catch (thrown) {
+      const message = thrown instanceof Error ? thrown.message : String(thrown)
+      if (!stopper.signal.aborted || stopper.signal.reason === SILENT) post({ type: 'lost', id, message })
+    } finally {
+      running.delete(id)
+    }
+  }
+
+  function listen(): void {
+    isListening = true
+    const { hello, models, load } = events
+    post({ type: 'connected', connected: hello !== undefined })
+    const said: HubEvent[] = [
+      ...(hello === undefined ? [] : [{ ...hello, models: [...models] }]),
+      ...(load === undefined ? [] : [{ type: 'system.load' as const, load }]),
+    ]
+    for (const event of said) post({ type: 'event', event })
+    deps.listening()
+  }
+
+  function take(value: unknown): void {
+    const message = readMessage(value)
+    if (message === undefined) {
+      log.warn('a page said what it cannot say')
+      return
+    }
+    if (message.type === 'request') void run(message)
+    else if (message.type === 'cancel') running.get(message.id)?.abort()
+    else if (message.type === 'listen') listen()
+    else deps.act(message)
+  }
+
+  const subscriptions = vscode.Disposable.from(
+    webview.onDidReceiveMessage(take),
+    events.onConnection(connected => {
+      if (isListening) post({ type: 'connected', connected })
+    }),
+    events.onEvent(event => {
+      if (isListening && events.hello !== undefined) post({ type: 'event', event })
+    }),
+  )
+  return new vscode.Disposable(() => {
+    isOver = true
+    subscriptions.dispose()
+    for (const stopper of running.values()) stopper.abort()
+  })
+}
+
+/** What the hub answers. @throws Error when it cannot be reached, or breaks off */
+async function* ask({ hub, api }: BridgeDeps, request: Request, stopper: AbortController): AsyncGenerator<ToPanel> {
+  const { id, method, body, stream } = request
+  // A hub that cannot run was told of already; whoever starts it is heard of by its events.
+  if (hub.state === 'failed') throw new Error(vscode.l10n.t('The hub is not running.'))
+  const { url } = await hub.ensure()
+  const path = apiPath(url, request.path)
+  if (path === undefined) throw new Error(vscode.l10n.t('A page may call the API of the hub only.'))
+  const response = await api.send(method, path, body, stopper.signal)
+  if (!stream || !response.ok || response.body === null) {
+    const answer: unknown = await response.json().catch(() => undefined)
+    yield { type: 'answer', id, status: response.status, body: answer }
+    return
+  }
+  for await (const data of readEvents(watched(response.body, stopper))) yield { type: 'data', id, data }
+  yield { type: 'done', id }
+}
+
+const SILENT = new Error('The hub fell silent.')
+
+async function* watched(body: AsyncIterable<Uint8Array>, stopper: AbortController): AsyncGenerator<Uint8Array> {
+  const watch = (): NodeJS.Timeout => setTimeout(() => stopper.abort(SILENT), SILENCE_MS)
+  let timer = watch()
+  try {
+    for await (const bytes of body) {
+      clearTimeout(timer)
+      timer = watch()
+      yield bytes
+    }
+  } finally {
+    clearTimeout(timer)
+  }
+}

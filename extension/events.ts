@@ -1,7 +1,8 @@
 /** What the hub says by its events: the models with their states, the load, the training; kept for all views of this window. */
 import * as vscode from 'vscode'
 import type { WebSocket } from 'ws'
-import type { HubEvent, ModelBrief, SystemLoad } from '../server/wire/events.ts'
+import type { HubEvent, ModelBrief } from '../server/wire/events.ts'
+import type { SystemLoad } from '../server/wire/load.ts'
 import type { TrainingJobOut } from '../server/wire/training.ts'
 import type { Hub } from './hub.ts'
 import { tokenRate } from './model_in_use.ts'

@@ -1,5 +1,6 @@
 /** What the status bar makes of the events: which model answers, and how fast it writes. */
-import type { ModelBrief, SystemLoad } from '../server/wire/events.ts'
+import type { ModelBrief } from '../server/wire/events.ts'
+import type { SystemLoad } from '../server/wire/load.ts'
 
 /**
  * @param named the model of the settings, or '' for none

@@ -32,7 +32,7 @@ export class ModelsView implements vscode.TreeDataProvider<ModelStatusOut>, vsco
       this.#changed,
       deps.hub.onDidChange(() => this.#changed.fire()),
       deps.events.onEvent(({ type }) => {
-        if (type === 'system.load' || type.startsWith('training.')) return
+        if (type === 'system.load' || type === 'request.end' || type.startsWith('training.')) return
         const { models } = deps.events
         void vscode.commands.executeCommand('setContext', 'aiHub.hasModels', models.length > 0)
         this.#changed.fire()

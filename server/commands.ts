@@ -1,5 +1,4 @@
 /** The command line: `ai-hub serve | models | chat | doctor | help | version`, each wired to what it needs. */
-import { statfs } from 'node:fs/promises'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline/promises'
 import { runAdapters } from './cli/adapters.ts'
@@ -16,14 +15,13 @@ import { terminalOf } from './cli/terminal.ts'
 import { toyHint } from './cli/toy.ts'
 import { runTrain, type TrainOptions } from './cli/train.ts'
 import { CONVERTER_SCRIPT, type Hub, PROBE_SCRIPT, startHub, VERSION } from './hub.ts'
+import { doctorDeps } from './hub_checks.ts'
 import { HubError } from './lib/error.ts'
-import { findGpus } from './lib/gpu.ts'
 import { ensureHome, findHub, resolveHome } from './lib/home.ts'
 import { silentLog } from './lib/log.ts'
-import { physicalCores, readMemory } from './lib/memory.ts'
+import { physicalCores } from './lib/memory.ts'
 import { findPortHolder, isPortFree } from './lib/port.ts'
 import { createAdapters } from './models/adapter_registry.ts'
-import { probeDevices } from './models/devices.ts'
 import { createRegistry } from './models/registry.ts'
 import { openDatabase } from './storage/db.ts'
 import { readSettings } from './storage/settings.ts'
@@ -119,6 +117,7 @@ function welcome(hub: Hub): string {
     `AI Backend Hub ${VERSION} is ready.`,
     '',
     `  Chat         ${hub.url}/`,
+    `  Dashboard    ${hub.url}/dashboard`,
     `  OpenAI API   ${hub.url}/v1`,
     `  API pages    ${hub.url}/docs`,
     `  Health       ${hub.url}/health`,
@@ -260,47 +259,21 @@ async function adapters(home: string, command: Extract<Command, { name: 'adapter
 async function doctor(home: string, json: boolean): Promise<number> {
   const database = join(home, 'hub.db')
   const { host, port } = resolveSettings({ environment: process.env, stored: storedSettings(database) }).settings
-  return runDoctor(
+  const deps = doctorDeps(
     {
       version: VERSION,
       home,
-      nodeVersion: process.version,
-      platform: process.platform,
-      arch: process.arch,
       host,
       port,
       findHub: () => findHub(home),
       portHolder: async () =>
         (await isPortFree(host, port)) ? undefined : ((await findPortHolder(port)) ?? 'unknown'),
-      memory: () => readMemory(),
-      physicalCores: () => physicalCores(),
-      gpus: () => findGpus(),
-      probe: async () =>
-        (await probeDevices(PROBE_SCRIPT)).map(report => {
-          const device = report.devices.find(each => (report.device === 'cpu') === (each.kind === 'cpu'))
-          return {
-            device: report.device,
-            variant: report.library,
-            works: report.works,
-            ...(report.reason !== undefined && { reason: report.reason }),
-            ...(device !== undefined && {
-              name: device.description,
-              freeBytes: device.freeBytes,
-              totalBytes: device.totalBytes,
-            }),
-          }
-        }),
       listModels: () => readFolders(home),
-      checkHome: async () => ensureHome(home),
       checkDatabase: async () => openDatabase(database).close(),
-      async freeDisk() {
-        const disk = await statfs(home)
-        return disk.bavail * disk.bsize
-      },
     },
-    out,
-    { json },
+    PROBE_SCRIPT,
   )
+  return runDoctor(deps, out, { json })
 }
 
 async function readFolders(home: string): Promise<ModelFile[]> {

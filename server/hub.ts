@@ -1,6 +1,7 @@
 /** A running hub: home, settings, database, registry, scheduler and the HTTP door, put together and taken apart again. */
 import { createRequire } from 'node:module'
 import { join, resolve } from 'node:path'
+import { examine } from './cli/doctor.ts'
 import { openEditors } from './editors.ts'
 import { adapterRoutes } from './http/adapters.ts'
 import { coreRoutes } from './http/all.ts'
@@ -12,15 +13,19 @@ import { createLoadReader } from './http/events_load.ts'
 import { fileRoutes, tidyFiles } from './http/files.ts'
 import { fineTuningRoutes } from './http/fine_tuning.ts'
 import type { EndpointDeps } from './http/generate.ts'
+import { historyRoutes, keepHistory } from './http/history.ts'
 import { isLsp } from './http/lsp.ts'
+import { createRequestLog, requestRoutes } from './http/requests.ts'
 import { responsesRoutes } from './http/responses.ts'
 import { createServer, type Server } from './http/server.ts'
 import { settingsRoutes } from './http/settings.ts'
 import { chatKeeper, storedChatRoutes } from './http/stored_chats.ts'
 import { trainingRoutes } from './http/training.ts'
-import { loadSettings, measuredBytes, profileKey, rates, readSettingsFile } from './hub_loading.ts'
-import { defaultModel, systemStatus } from './hub_status.ts'
+import { doctorDeps } from './hub_checks.ts'
+import { loadSettings, measuredBytes, measuredOf, profileKey, rates, readSettingsFile } from './hub_loading.ts'
+import { defaultModel, foundGpus, systemStatus } from './hub_status.ts'
 import { HubError } from './lib/error.ts'
+import { createGpuReader } from './lib/gpu_load.ts'
 import { alreadyRuns, claimHub, ensureHome, findHub } from './lib/home.ts'
 import { watchIdle } from './lib/idle.ts'
 import { createLog, fileSink, type Log, type Sink, stderrSink } from './lib/log.ts'
@@ -135,6 +140,10 @@ export async function startHub(options: HubOptions): Promise<Hub> {
     closers.push(() => registry.close())
     const scanned = Promise.withResolvers<void>()
     let events: Events | undefined
+    const requests = createRequestLog({
+      now: Date.now,
+      ended: request => events?.publish({ type: 'request.end', request }),
+    })
     const models = new Scheduler({
       registry,
       ready: scanned.promise,
@@ -173,18 +182,29 @@ export async function startHub(options: HubOptions): Promise<Hub> {
     /** With adapters: what the doors see. */
     const served = withAdapters({ models, adapters, ready: scanned.promise, baseCheck, log: log.child('adapters') })
 
+    const gpus = createGpuReader({
+      inUse: () => models.list().some(({ info }) => info !== undefined && info.device !== 'cpu'),
+      known: () => foundGpus(settings.device === 'cpu' ? [] : models.reports()),
+      now: Date.now,
+    })
+    /** Each reader tells the processors' load since its own last call. */
+    const loadReader = () =>
+      createLoadReader({
+        models: () => models.list(),
+        refresh: () => models.refresh(),
+        memory: () => readMemory(),
+        gpus,
+        now: Date.now,
+      })
     events = createEvents({
       version: VERSION,
       startedAt,
       models: () => served.list(),
-      load: createLoadReader({
-        models: () => models.list(),
-        refresh: () => models.refresh(),
-        memory: () => readMemory(),
-        now: Date.now,
-      }),
+      load: loadReader(),
       log: log.child('events'),
     })
+    const history = keepHistory({ load: loadReader(), log: log.child('history'), every: repeat })
+    closers.push(() => history.close())
     const door = events
     const { publish, close: closeEvents } = events
     const training = openTraining({
@@ -226,19 +246,35 @@ export async function startHub(options: HubOptions): Promise<Hub> {
       log: log.child('ab_tests'),
     })
     const endpoints: EndpointDeps = {
-      models: served,
+      models: requests.watch(served),
       defaultModel: purpose => defaultModel(models, purpose),
       resolveModel: abTests.resolve,
       splitNames: abTests.names,
     }
     const editors = openEditors({
       home,
-      models: served,
+      models: requests.watchUses(served, 'editor'),
       defaultModel: endpoints.defaultModel,
       version: VERSION,
       log: log.child('lsp'),
       abTests,
     })
+    /** Known once the door is open. */
+    let url = ''
+    const checkDeps = () =>
+      doctorDeps(
+        {
+          version: VERSION,
+          home,
+          host: settings.host,
+          port: Number(new URL(url).port),
+          findHub: async () => ({ pid: process.pid, url, version: VERSION, startedAt, token: '' }),
+          portHolder: async () => ({ pid: process.pid }),
+          listModels: async () => registry.list(),
+          checkDatabase: async () => void db.all('select 1'),
+        },
+        PROBE_SCRIPT,
+      )
     const server = createServer({
       routes: [
         ...coreRoutes({
@@ -246,8 +282,13 @@ export async function startHub(options: HubOptions): Promise<Hub> {
           storeChat: chatKeeper(db),
           version: VERSION,
           startedAt,
-          systemStatus: () => systemStatus(models, registry, { version: VERSION, startedAt, cores }),
+          systemStatus: () => systemStatus(models, registry, { version: VERSION, startedAt, cores, home, url }),
+          checks: () => examine(checkDeps()),
+          measured: status => measuredOf(db, status),
+          changeCard: (id, changes) => registry.changeCard(id, changes),
         }),
+        ...requestRoutes({ requests }),
+        ...historyRoutes({ history: history.read }),
         ...responsesRoutes({ ...endpoints, db }),
         ...storedChatRoutes({ db }),
         ...conversationRoutes({ db, now: Date.now }),
@@ -286,6 +327,7 @@ export async function startHub(options: HubOptions): Promise<Hub> {
       allowedOrigins: () => settings.allowedOrigins,
       ready: scanned.promise,
       pages: PAGES,
+      requests,
       upgrade: (request, socket, head) => (isLsp(request) ? editors : door).upgrade(request, socket, head),
     })
     closers.push(
@@ -293,7 +335,7 @@ export async function startHub(options: HubOptions): Promise<Hub> {
       () => closeEvents(),
       () => editors.close(),
     )
-    const { url } = await listen(server, settings.host, settings.port)
+    url = (await listen(server, settings.host, settings.port)).url
     closers.push(await claimHub(home, { pid: process.pid, url, version: VERSION, startedAt, token: editors.token }))
     const changed = () => publish({ type: 'models.changed', models: served.list().map(toBrief) })
     registry.onChange(() => {
@@ -379,6 +421,12 @@ function idOf(models: Models, name: string): string | undefined {
   } catch {
     return undefined
   }
+}
+
+function repeat(action: () => void, ms: number): () => void {
+  const timer = setInterval(action, ms)
+  timer.unref()
+  return () => clearInterval(timer)
 }
 
 const tellJob = (id: string | undefined) => (id === undefined ? undefined : `job ${id}`)

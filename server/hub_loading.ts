@@ -2,10 +2,13 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { HubError } from './lib/error.ts'
-import type { LoadSettings, Speeds } from './models/scheduler.ts'
-import type { ProfileKey, readProfile } from './storage/profiles.ts'
+import type { ModelStatus, Speeds } from './models/models.ts'
+import type { LoadSettings } from './models/scheduler.ts'
+import type { Database } from './storage/database.ts'
+import { latestProfile, type ProfileKey, type readProfile } from './storage/profiles.ts'
 import type { ModelFile } from './wire/model.ts'
 import type { Settings } from './wire/settings.ts'
+import type { ModelStatusOut } from './wire/system.ts'
 import type { LoadOptions } from './wire/worker.ts'
 
 export function readSettingsFile(home: string): { file?: { [name: string]: unknown } } {
@@ -56,5 +59,22 @@ export function rates(speeds: Speeds): { promptPerSecond?: number; generationPer
   return {
     ...(speeds.promptMs > 0 && { promptPerSecond: (speeds.promptTokens * 1000) / speeds.promptMs }),
     ...(speeds.predictedMs > 0 && { generationPerSecond: (speeds.predictedTokens * 1000) / speeds.predictedMs }),
+  }
+}
+
+/** What loading and running a model took here: as long as it is loaded, as it is now, else as it was the last time. */
+export function measuredOf(db: Database, { file, info, speeds }: ModelStatus): ModelStatusOut['measured'] {
+  if (file.parent !== undefined) return undefined
+  const { id: model, bytes, modified_ms } = file
+  const before = latestProfile(db, { model, bytes, modifiedMs: Math.round(modified_ms) })
+  const now = speeds === undefined ? {} : rates(speeds)
+  const loadMs = info?.loadMs ?? before?.loadMs
+  const promptPerSecond = now.promptPerSecond ?? before?.promptPerSecond
+  const generationPerSecond = now.generationPerSecond ?? before?.generationPerSecond
+  if (loadMs === undefined) return undefined
+  return {
+    load_ms: loadMs,
+    ...(promptPerSecond !== undefined && { prompt_per_second: promptPerSecond }),
+    ...(generationPerSecond !== undefined && { generation_per_second: generationPerSecond }),
   }
 }

@@ -1,7 +1,9 @@
 /** What the status page tells of a hub, and which model a request gets that names none. */
 import { availableParallelism, cpus } from 'node:os'
 import type { Purpose } from './http/generate.ts'
+import type { GpuLoad } from './lib/gpu_load.ts'
 import { readMemory } from './lib/memory.ts'
+import type { DeviceReport } from './models/devices.ts'
 import type { ModelStatus } from './models/models.ts'
 import type { Registry } from './models/registry.ts'
 import type { Scheduler } from './models/scheduler.ts'
@@ -33,12 +35,20 @@ function fits(file: ModelFile, purpose: Purpose): boolean {
   return file.facts?.pooling === undefined
 }
 
+/** The GPUs that trying the devices found, with the memory that was free then. */
+export async function foundGpus(asked: DeviceReport[] | Promise<DeviceReport[]>): Promise<GpuLoad[]> {
+  const working = (await asked).find(({ works, device }) => works && device !== 'cpu')
+  return (working?.devices ?? [])
+    .filter(({ kind }) => kind === 'gpu' || kind === 'integrated')
+    .map(({ name, description, totalBytes, freeBytes }) => ({ name: description || name, totalBytes, freeBytes }))
+}
+
 export async function systemStatus(
   models: Scheduler,
   registry: Pick<Registry, 'list'>,
-  hub: { version: string; startedAt: number; cores: number },
+  hub: { version: string; startedAt: number; cores: number; home: string; url: string },
 ): Promise<SystemStatus> {
-  const { version, startedAt, cores } = hub
+  const { version, startedAt, cores, home, url } = hub
   const [reports] = await Promise.all([models.reports(), models.refresh()])
   const memory = readMemory()
   const processors = cpus()
@@ -64,6 +74,9 @@ export async function systemStatus(
     started_at: startedAt,
     uptime_s: (Date.now() - startedAt) / 1000,
     platform: `${process.platform} ${process.arch}`,
+    node: process.version,
+    url,
+    home,
     cpu: {
       name: processors[0]?.model ?? 'unknown',
       physical_cores: cores,
@@ -75,6 +88,12 @@ export async function systemStatus(
       hub_rss_bytes: process.memoryUsage.rss(),
     },
     devices,
+    backends: reports.map(({ library, device, works, reason }) => ({
+      library,
+      kind: device,
+      works,
+      ...(reason !== undefined && { reason }),
+    })),
     models: {
       listed: registry.list().length,
       broken: listed.filter(status => status.state === 'broken').length,

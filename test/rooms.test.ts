@@ -27,6 +27,7 @@ const LEVEL: { [room: string]: number } = {
   'server/cli': 5,
   // Parts of the hub's composition.
   'server/editors.ts': 5.5,
+  'server/hub_checks.ts': 5.5,
   'server/hub_loading.ts': 5.5,
   'server/hub_status.ts': 5.5,
   'server/hub.ts': 6,

@@ -1,5 +1,6 @@
 /** What the page knows of the hub: its models and their states, its load, and whether it is there. */
-import type { HubEvent, SystemLoad } from '../server/wire/events.ts'
+import type { HubEvent } from '../server/wire/events.ts'
+import type { SystemLoad } from '../server/wire/load.ts'
 import type { ModelStatusOut, SystemStatus } from '../server/wire/system.ts'
 import type { Bridge } from './bridge.ts'
 import { createStore, type Store } from './store.ts'

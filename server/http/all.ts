@@ -4,12 +4,12 @@ import { completionRoutes } from './completions.ts'
 import { embeddingRoutes } from './embeddings.ts'
 import type { EndpointDeps } from './generate.ts'
 import { infillRoutes } from './infill.ts'
-import { modelRoutes } from './models.ts'
+import { type ModelDeps, modelRoutes } from './models.ts'
 import type { Route } from './route.ts'
 import { type SystemDeps, systemRoutes } from './system.ts'
 import { tokenRoutes } from './tokens.ts'
 
-export type RouteDeps = EndpointDeps & SystemDeps & ChatDeps
+export type RouteDeps = EndpointDeps & ModelDeps & SystemDeps & ChatDeps
 
 export function coreRoutes(deps: RouteDeps): Route[] {
   return [

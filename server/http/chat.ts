@@ -43,6 +43,7 @@ export function chatRoutes(deps: ChatDeps): Route[] {
       summary: 'Answer a conversation',
       tag: 'OpenAI',
       scope: 'use',
+      asksModel: true,
       request: ChatRequest,
       response: ChatResponse,
       chunk: ChatChunk,

@@ -33,6 +33,7 @@ export function completionRoutes(deps: EndpointDeps): Route[] {
       summary: 'Go on with a text, or fill the gap before a suffix',
       tag: 'OpenAI',
       scope: 'use',
+      asksModel: true,
       request: CompletionRequest,
       response: CompletionResponse,
       chunk: CompletionChunk,

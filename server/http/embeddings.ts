@@ -13,6 +13,7 @@ export function embeddingRoutes(deps: EndpointDeps): Route[] {
       summary: 'Vectors of texts',
       tag: 'OpenAI',
       scope: 'use',
+      asksModel: true,
       request: EmbeddingRequest,
       response: EmbeddingResponse,
       handler({ body, signal }) {

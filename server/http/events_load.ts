@@ -1,13 +1,16 @@
-/** The system load that /v1/events tells: processors, memory and resident models. */
+/** The system load that /v1/events tells: processors, memory, GPUs and resident models. */
 import { cpus } from 'node:os'
+import type { GpuLoad } from '../lib/gpu_load.ts'
 import type { ModelStatus } from '../models/models.ts'
-import type { SystemLoad } from '../wire/events.ts'
+import type { SystemLoad } from '../wire/load.ts'
 
 export type LoadDeps = {
   models(): ModelStatus[]
   /** Asks the workers for fresh figures. */
   refresh(): Promise<void>
   memory(): { totalBytes: number; availableBytes: number }
+  /** What is known of the GPUs. */
+  gpus(): Promise<GpuLoad[]>
   now(): number
   /** Times of each core in any unit, as node:os gives them. */
   cores?: () => { times: { idle: number; [kind: string]: number } }[]
@@ -18,7 +21,7 @@ export function createLoadReader(deps: LoadDeps): () => Promise<SystemLoad> {
   const { cores = cpus } = deps
   let before = sum(cores())
   return async () => {
-    await deps.refresh()
+    const [gpus] = await Promise.all([deps.gpus(), deps.refresh()])
     const now = sum(cores())
     const total = now.total - before.total
     const cpu = total > 0 ? 1 - (now.idle - before.idle) / total : 0
@@ -33,6 +36,12 @@ export function createLoadReader(deps: LoadDeps): () => Promise<SystemLoad> {
         available_bytes: memory.availableBytes,
         hub_rss_bytes: process.memoryUsage.rss(),
       },
+      devices: gpus.map(({ name, totalBytes, freeBytes, busy }) => ({
+        name,
+        ...(totalBytes !== undefined && { total_bytes: totalBytes }),
+        ...(freeBytes !== undefined && { free_bytes: freeBytes }),
+        ...(busy !== undefined && { busy }),
+      })),
       queue: {
         running: resident.reduce((count, { stats }) => count + (stats?.busy ?? 0), 0),
         waiting: resident.reduce((count, { stats }) => count + (stats?.queued ?? 0), 0),

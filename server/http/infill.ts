@@ -26,6 +26,7 @@ export function infillRoutes(deps: EndpointDeps): Route[] {
       summary: 'Fill the gap between a prefix and a suffix',
       tag: 'llama-server',
       scope: 'use',
+      asksModel: true,
       request: InfillRequest,
       response: InfillResponse,
       chunk: InfillResponse,

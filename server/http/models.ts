@@ -4,12 +4,31 @@ import * as z from 'zod'
 import { HubError } from '../lib/error.ts'
 import { sha256 } from '../models/gguf.ts'
 import type { ModelStatus } from '../models/models.ts'
-import { ModelChecksums, ModelList, ModelOut, ModelRequest, ModelStatusList, ModelStatusOut } from '../wire/system.ts'
+import {
+  ModelChecksums,
+  ModelList,
+  ModelOut,
+  ModelPatch,
+  ModelRequest,
+  ModelStatusList,
+  ModelStatusOut,
+} from '../wire/system.ts'
 import type { EndpointDeps } from './generate.ts'
 import { type Route, route } from './route.ts'
 
-export function modelRoutes(deps: Pick<EndpointDeps, 'models' | 'splitNames'>): Route[] {
+export type ModelDeps = Pick<EndpointDeps, 'models' | 'splitNames'> & {
+  /** What loading and running the model took on this machine. */
+  measured(status: ModelStatus): ModelStatusOut['measured']
+  /** Changes keys of a base model's card; undefined takes one away. @throws HubError */
+  changeCard(id: string, changes: { [key: string]: unknown }): Promise<unknown>
+}
+
+export function modelRoutes(deps: ModelDeps): Route[] {
   const { models } = deps
+  const toOut = (status: ModelStatus): ModelStatusOut => {
+    const measured = deps.measured(status)
+    return { ...toModelStatus(status), ...(measured !== undefined && { measured }) }
+  }
   /** A name that an A/B test splits is used like a model. */
   const splits = (): ModelOut[] =>
     (deps.splitNames?.() ?? []).map(({ id, created }) => ({ id, object: 'model', created, owned_by: 'local' }))
@@ -46,7 +65,7 @@ export function modelRoutes(deps: Pick<EndpointDeps, 'models' | 'splitNames'>): 
       tag: 'Hub',
       scope: 'use',
       response: ModelStatusList,
-      handler: () => ({ object: 'list' as const, data: models.list().map(toModelStatus) }),
+      handler: () => ({ object: 'list' as const, data: models.list().map(toOut) }),
     }),
     route({
       method: 'POST',
@@ -56,7 +75,35 @@ export function modelRoutes(deps: Pick<EndpointDeps, 'models' | 'splitNames'>): 
       scope: 'use',
       request: ModelRequest,
       response: ModelStatusOut,
-      handler: async ({ body, signal }) => toModelStatus(await models.load(body.model, signal)),
+      handler: async ({ body, signal }) => toOut(await models.load(body.model, signal)),
+    }),
+    route({
+      method: 'PATCH',
+      path: '/v1/models/{id*}',
+      summary: 'Change the card of a model: pin, context, GPU layers, slots; null takes a change back',
+      tag: 'Hub',
+      scope: 'manage',
+      params: z.strictObject({ id: z.string() }),
+      request: ModelPatch,
+      response: ModelStatusOut,
+      async handler({ params, body }) {
+        const { file } = models.get(params.id)
+        if (file.parent !== undefined) {
+          throw new HubError(
+            'invalid_request',
+            `${file.id} is an adapter; its card is changed by PATCH /v1/training/adapters/${file.id}.`,
+          )
+        }
+        const changes = Object.entries(body).filter(([, value]) => value !== undefined)
+        if (changes.length === 0) {
+          throw new HubError('invalid_request', 'Name at least one thing to change, {"pin": true} say.')
+        }
+        await deps.changeCard(
+          file.id,
+          Object.fromEntries(changes.map(([key, value]) => [key, value === null ? undefined : value])),
+        )
+        return toOut(models.get(file.id))
+      },
     }),
     route({
       method: 'POST',
@@ -81,7 +128,7 @@ export function modelRoutes(deps: Pick<EndpointDeps, 'models' | 'splitNames'>): 
       scope: 'manage',
       request: ModelRequest,
       response: ModelStatusOut,
-      handler: async ({ body }) => toModelStatus(await models.unload(body.model)),
+      handler: async ({ body }) => toOut(await models.unload(body.model)),
     }),
   ]
 }
@@ -109,7 +156,7 @@ function toModel({ file }: ModelStatus): ModelOut {
 export function toModelStatus(status: ModelStatus): ModelStatusOut {
   const { file, info, stats } = status
   const error = status.error ?? file.reason
-  const { description, specialties, languages, toy } = file.sidecar
+  const { description, specialties, languages, toy, pin, context_size } = file.sidecar
   return {
     id: file.id,
     ...(file.parent !== undefined && { parent: file.parent }),
@@ -119,6 +166,8 @@ export function toModelStatus(status: ModelStatus): ModelStatusOut {
     files: file.files.length,
     estimated_bytes: status.estimatedBytes,
     in_use: status.inUse,
+    pin: pin === true,
+    ...(context_size !== undefined && { context_size }),
     ...(status.progress !== undefined && { progress: status.progress }),
     ...(error !== undefined && { error }),
     ...(status.lastUsedMs !== undefined && { last_used_ms: status.lastUsedMs }),

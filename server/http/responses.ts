@@ -37,6 +37,7 @@ export function responsesRoutes(deps: ResponsesDeps): Route[] {
       summary: 'Answer input items, or go on with a stored response',
       tag: 'OpenAI',
       scope: 'use',
+      asksModel: true,
       request: ResponsesRequest,
       response: ResponseOut,
       chunk: ResponseEvent,

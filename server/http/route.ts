@@ -38,6 +38,8 @@ export type RouteSpec<
   /** Heading under which /docs shows the route. */
   tag: string
   scope: Scope
+  /** It asks a model for an answer: the request is one of those that GET /v1/system/requests lists. */
+  asksModel?: true
   /** Schema of the JSON body; absent = a body is not read. */
   request?: Body
   /** Schema of a multipart/form-data body, for the OpenAPI document; the handler reads it from `request` itself. */

@@ -14,6 +14,7 @@ import { mountDocs } from './docs.ts'
 import { fromZodError, toOpenAiError } from './error.ts'
 import { FileAnswer } from './file_answer.ts'
 import { mountPages, type PagesDeps } from './pages.ts'
+import type { RequestLog } from './requests.ts'
 import { expressPath, type Route } from './route.ts'
 import { Sse } from './sse.ts'
 
@@ -27,6 +28,8 @@ export type ServerDeps = {
   ready?: Promise<void>
   /** The pages at /; without them there is a list of links. */
   pages?: Omit<PagesDeps, 'log'>
+  /** Told of the requests that ask a model, and by the result how each ends. */
+  requests?: Pick<RequestLog, 'begin'>
   /** Takes WebSocket upgrades that passed the origin check. */
   upgrade?: (request: IncomingMessage, socket: Duplex, head: Buffer) => void
 }
@@ -125,13 +128,14 @@ export function createServer(deps: ServerDeps): Server {
     response.once('close', () => {
       if (!response.writableFinished) stop.abort()
     })
+    const requestId = String(response.getHeader('x-request-id'))
+    const ended = route.asksModel && deps.requests?.begin({ id: requestId, endpoint: route.path }, signal)
     try {
       if (route.scope !== 'public') await deps.ready
       const params = parse(route.params, paramsOf(request.params), '')
       const query = parse(route.query, request.query, '')
       if (route.query === undefined) refuseQuery(request.query)
       const body = route.request === undefined ? undefined : parse(route.request, await readJson(request), '')
-      const requestId = String(response.getHeader('x-request-id'))
       const stream = (options?: ConstructorParameters<typeof Sse>[1]): Sse => {
         sse = new Sse(response, options)
         return sse
@@ -140,8 +144,10 @@ export function createServer(deps: ServerDeps): Server {
       if (result instanceof Sse) result.end()
       else if (result instanceof FileAnswer) await result.send(response)
       else sendJson(response, 200, result)
+      ended?.()
     } catch (thrown) {
       const error = isClosing ? new HubError('shutting_down', 'The hub is closing.') : HubError.from(thrown)
+      ended?.(error)
       sse?.abandon()
       if (sse?.opened) {
         logError(error, request, response)

@@ -1,5 +1,5 @@
-/** GET /health and /v1/system/status. */
-import { Health, SystemStatus } from '../wire/system.ts'
+/** GET /health, /v1/system/status and /v1/system/checks. */
+import { CheckList, type CheckOut, Health, SystemStatus } from '../wire/system.ts'
 import { type Route, route } from './route.ts'
 
 export type SystemDeps = {
@@ -7,6 +7,8 @@ export type SystemDeps = {
   /** Unix milliseconds. */
   startedAt: number
   systemStatus(): Promise<SystemStatus>
+  /** Looks at everything the hub needs, as `ai-hub doctor` does. */
+  checks(): Promise<CheckOut[]>
 }
 
 export function systemRoutes(deps: SystemDeps): Route[] {
@@ -28,6 +30,15 @@ export function systemRoutes(deps: SystemDeps): Route[] {
       scope: 'use',
       response: SystemStatus,
       handler: () => deps.systemStatus(),
+    }),
+    route({
+      method: 'GET',
+      path: '/v1/system/checks',
+      summary: 'What ai-hub doctor finds, looked at now: each thing with what to do about it',
+      tag: 'Hub',
+      scope: 'manage',
+      response: CheckList,
+      handler: async () => ({ object: 'list' as const, data: await deps.checks() }),
     }),
   ]
 }

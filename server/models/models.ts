@@ -13,11 +13,22 @@ export type ModelStatus = {
   info?: ModelInfo
   stats?: WorkerStats
   pid?: number
+  /** What it wrote and read since it was loaded. */
+  speeds?: Speeds
   /** Requests that hold the model now. */
   inUse: number
   lastUsedMs?: number
   /** What loading it is expected to take, in bytes, by estimate or as measured before. */
   estimatedBytes: number
+}
+
+/** Speeds seen while a model was resident. */
+export type Speeds = {
+  promptTokens: number
+  promptMs: number
+  predictedTokens: number
+  predictedMs: number
+  requests: number
 }
 
 /** The right to use a loaded model; it is not evicted until `release`. */

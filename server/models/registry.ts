@@ -6,9 +6,9 @@ import { HubError } from '../lib/error.ts'
 import type { Log } from '../lib/log.ts'
 import { type ModelFile, ModelFolder } from '../wire/model.ts'
 import { Arrival } from './arrival.ts'
-import { folderOf, groupFiles, type Listed } from './grouping.ts'
+import { folderOf, groupFiles, type Listed, sidecarKey } from './grouping.ts'
 import { nearestNames } from './nearest.ts'
-import { readSidecar, SIDECAR_ENDING, type SidecarRead } from './sidecar.ts'
+import { readSidecar, SIDECAR_ENDING, type SidecarRead, writeSidecar } from './sidecar.ts'
 
 export type Registry = {
   /**
@@ -24,6 +24,11 @@ export type Registry = {
    * @throws HubError model_not_found with at most three nearest names
    */
   resolve(id: string): ModelFile
+  /**
+   * Changes keys of the model's card on disk, undefined takes one away, and lists the model with it at once.
+   * @throws HubError model_not_found, conflict when the card that is there cannot be understood
+   */
+  changeCard(id: string, changes: { [key: string]: unknown }): Promise<ModelFile>
   /** Calls the listener with the whole list after every change; returns how to stop that. */
   onChange(listener: (models: ModelFile[]) => void): () => void
   /** Stops watching; resolves when no file is open any more. */
@@ -175,6 +180,17 @@ export function createRegistry(options: RegistryOptions): Registry {
       const exact = listed.find(({ model }) => model.id === id) ?? listed.find(({ qualified }) => qualified === id)
       if (exact) return exact.model
       throw notFound(id, listed)
+    },
+    async changeCard(id, changes) {
+      const [first = ''] = this.resolve(id).files
+      const key = sidecarKey(first)
+      await writeSidecar(`${key}${SIDECAR_ENDING}`, changes)
+      const read = await readSidecar(`${key}${SIDECAR_ENDING}`)
+      // What the watcher began to read before is older than this.
+      readings.set(key, (readings.get(key) ?? 0) + 1)
+      if (read !== undefined) sidecars.set(key, read)
+      rebuild()
+      return this.resolve(id)
     },
     onChange(listener) {
       listeners.add(listener)

@@ -9,7 +9,7 @@ import type { ModelFile, ModelState } from '../wire/model.ts'
 import type { Answer, Ask, Device, Generate, GenerateEvent, LoadOptions, ModelInfo, Timings } from '../wire/worker.ts'
 import { CPU_REPORT, chooseLibrary, type DeviceReport, freeDeviceBytes, type Library } from './devices.ts'
 import { estimateNeed, fitLayers, type Need } from './estimate.ts'
-import type { Lease, ModelStatus, Models } from './models.ts'
+import type { Lease, ModelStatus, Models, Speeds } from './models.ts'
 import type { StartWorker, WorkerProcess } from './process.ts'
 import { type Neighbour, type Reservation, Reservations, type ReserveOptions, type Space } from './reserve.ts'
 
@@ -33,15 +33,6 @@ export type LoadSettings = {
   maxQueue: number
   /** Minutes after which an idle model is unloaded; 0 = never. */
   idleUnloadMinutes: number
-}
-
-/** Speeds seen while a model was resident. */
-export type Speeds = {
-  promptTokens: number
-  promptMs: number
-  predictedTokens: number
-  predictedMs: number
-  requests: number
 }
 
 export type SchedulerDeps = {
@@ -280,6 +271,7 @@ export class Scheduler implements Models {
       ...(resident !== undefined && { info: resident.worker.info }),
       ...(resident?.worker.stats !== undefined && { stats: resident.worker.stats }),
       ...(resident?.worker.pid !== undefined && { pid: resident.worker.pid }),
+      ...(resident !== undefined && { speeds: resident.speeds }),
     }
   }
 

@@ -1,6 +1,7 @@
 /** The optional NAME.model.json beside NAME.gguf: what its owner says of the model. */
-import { readFile, stat } from 'node:fs/promises'
-import { basename } from 'node:path'
+import { readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
+import { basename, dirname, join } from 'node:path'
+import { HubError } from '../lib/error.ts'
 import { Sidecar } from '../wire/model.ts'
 
 export const SIDECAR_ENDING = '.model.json'
@@ -35,4 +36,27 @@ export async function readSidecar(path: string): Promise<SidecarRead | undefined
   if (parsed.success) return { sidecar: parsed.data }
   const faults = parsed.error.issues.map(issue => `${issue.path.join('.') || 'the whole'}: ${issue.message}`)
   return ignored(faults.join('; '))
+}
+
+/**
+ * Changes keys of a sidecar and keeps all others, known or not; undefined takes a key away. One rename, so that a crash
+ * leaves the old file or the new one.
+ * @throws HubError conflict when the file that is there cannot be understood
+ */
+export async function writeSidecar(path: string, changes: { [key: string]: unknown }): Promise<void> {
+  const before = await readSidecar(path)
+  if (before?.reason !== undefined) throw new HubError('conflict', before.reason)
+  const text = `${JSON.stringify({ ...before?.sidecar, ...changes }, undefined, 2)}\n`
+  // A name with a dot at its front is looked at by nobody.
+  const fresh = join(dirname(path), `.${basename(path)}.${process.pid}`)
+  try {
+    await writeFile(fresh, text)
+    await rename(fresh, path)
+  } catch (cause) {
+    await rm(fresh, { force: true })
+    throw new HubError(
+      'internal',
+      `${path} cannot be written: ${cause instanceof Error ? cause.message : cause}. Check the rights of its folder.`,
+    )
+  }
 }

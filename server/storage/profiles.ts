@@ -107,6 +107,20 @@ export function readProfile(db: Database, key: ProfileKey): Profile | undefined 
   return row && fromRow(row)
 }
 
+/** The latest profile of exactly this file, on whatever device. */
+export function latestProfile(
+  db: Database,
+  key: Pick<ProfileKey, 'model' | 'bytes' | 'modifiedMs'>,
+): Profile | undefined {
+  const row = db.all<Row>(
+    'select * from profiles where model = ? and bytes = ? and modified_ms = ? order by updated_ms desc limit 1',
+    key.model,
+    key.bytes,
+    key.modifiedMs,
+  )[0]
+  return row && fromRow(row)
+}
+
 /** All profiles, by model, device and context size. */
 export function listProfiles(db: Database): Profile[] {
   return db.all<Row>('select * from profiles order by model, device, context_tokens').map(fromRow)

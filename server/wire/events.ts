@@ -1,6 +1,8 @@
 /** What the WebSocket /v1/events says: one JSON object per message, told apart by `type`. It only speaks; it takes no messages. */
 import * as z from 'zod'
+import { SystemLoad } from './load.ts'
 import { ModelFolder, ModelState } from './model.ts'
+import { RequestOut } from './requests.ts'
 import { JobProgress, TrainingEventOut, TrainingJobOut } from './training.ts'
 
 /** A model in a few words; GET /v1/models/status says more. */
@@ -15,27 +17,6 @@ export const ModelBrief = z.object({
   in_use: z.int(),
 })
 export type ModelBrief = z.infer<typeof ModelBrief>
-
-/** Load of the machine and of the resident models. Bytes are bytes. */
-export const SystemLoad = z.object({
-  at_ms: z.number().describe('Unix milliseconds'),
-  cpu: z.number().describe('part of all cores that was busy since the last event, 0 to 1'),
-  memory: z.object({ total_bytes: z.number(), available_bytes: z.number(), hub_rss_bytes: z.number() }),
-  queue: z.object({ running: z.int(), waiting: z.int() }),
-  models: z.array(
-    z.object({
-      id: z.string(),
-      busy: z.int(),
-      queued: z.int(),
-      memory_bytes: z.number(),
-      device_bytes: z.number(),
-      kv_used_tokens: z.int(),
-      kv_total_tokens: z.int(),
-      decoded_tokens: z.number().describe('since it was loaded'),
-    }),
-  ),
-})
-export type SystemLoad = z.infer<typeof SystemLoad>
 
 export const TrainingEvent = z.discriminatedUnion('type', [
   /** A job is new, or its status or stage changed. */
@@ -61,6 +42,8 @@ export const HubEvent = z.discriminatedUnion('type', [
   z.object({ type: z.literal('models.changed'), models: z.array(ModelBrief) }),
   /** Every two seconds. */
   z.object({ type: z.literal('system.load'), load: SystemLoad }),
+  /** A request to a model has ended. */
+  z.object({ type: z.literal('request.end'), request: RequestOut }),
   ...TrainingEvent.options,
 ])
 export type HubEvent = z.infer<typeof HubEvent>

@@ -1,7 +1,7 @@
 /** The hub's own endpoints: health, models with their states, and the system. */
 import * as z from 'zod'
 import { ModelId } from './common.ts'
-import { GgufFacts, ModelFolder, ModelState } from './model.ts'
+import { GgufFacts, ModelFolder, ModelState, Sidecar } from './model.ts'
 
 export const Health = z.object({
   status: z.literal('ok'),
@@ -24,6 +24,15 @@ export const ModelList = z.object({ object: z.literal('list'), data: z.array(Mod
 
 export const ModelRequest = z.strictObject({ model: ModelId })
 
+/** Changes of a model's card; null takes one back. */
+export const ModelPatch = z.strictObject({
+  pin: z.boolean().nullable().optional(),
+  context_size: Sidecar.shape.context_size.unwrap().nullable().optional(),
+  gpu_layers: Sidecar.shape.gpu_layers.unwrap().nullable().optional(),
+  slots: Sidecar.shape.slots.unwrap().nullable().optional(),
+})
+export type ModelPatch = z.infer<typeof ModelPatch>
+
 export const ModelChecksums = z.object({
   id: z.string(),
   files: z.array(z.object({ name: z.string(), sha256: z.string().describe('hexadecimal') })),
@@ -42,6 +51,8 @@ export const ModelStatusOut = z.object({
   estimated_bytes: z.number(),
   in_use: z.int(),
   last_used_ms: z.number().optional(),
+  pin: z.boolean().describe('loaded at the start, and never unloaded to make room'),
+  context_size: z.int().optional().describe('context that its card asks for, in tokens; else the setting holds'),
   description: z.string().optional(),
   specialties: z.array(z.string()).optional(),
   languages: z.array(z.string()).optional(),
@@ -65,6 +76,14 @@ export const ModelStatusOut = z.object({
       can_infill: z.boolean(),
     })
     .optional(),
+  measured: z
+    .object({
+      load_ms: z.number().optional(),
+      prompt_per_second: z.number().optional().describe('tokens of prompt evaluated per second'),
+      generation_per_second: z.number().optional().describe('tokens written per second, of one stream'),
+    })
+    .optional()
+    .describe('what loading and running it took on this machine'),
   load: z
     .object({
       busy: z.int(),
@@ -95,10 +114,19 @@ export const SystemStatus = z.object({
   started_at: z.number().describe('Unix milliseconds'),
   uptime_s: z.number(),
   platform: z.string(),
+  node: z.string(),
+  /** Address of the hub, for programs on this machine. */
+  url: z.string(),
+  /** Folder with the models, the database and the logs. */
+  home: z.string(),
   cpu: z.object({ name: z.string(), physical_cores: z.int(), logical_cores: z.int() }),
   memory: z.object({ total_bytes: z.number(), available_bytes: z.number(), hub_rss_bytes: z.number() }),
   /** What models can run on; the first is the one in use. */
   devices: z.array(DeviceOut),
+  /** The installed builds of the native libraries, and why one does not work here. */
+  backends: z.array(
+    z.object({ library: z.string(), kind: DeviceOut.shape.kind, works: z.boolean(), reason: z.string().optional() }),
+  ),
   models: z.object({
     listed: z.int(),
     broken: z.int(),
@@ -116,3 +144,13 @@ export const SystemStatus = z.object({
   queue: z.object({ running: z.int(), waiting: z.int() }),
 })
 export type SystemStatus = z.infer<typeof SystemStatus>
+
+/** One thing that the hub needs, looked at as `ai-hub doctor` does. */
+export const CheckOut = z.object({
+  name: z.string(),
+  state: z.enum(['ok', 'warn', 'fail']).describe('warn: it works, but not as well as it could'),
+  found: z.string(),
+  fix: z.string().optional().describe('what to do about it'),
+})
+export type CheckOut = z.infer<typeof CheckOut>
+export const CheckList = z.object({ object: z.literal('list'), data: z.array(CheckOut) })

@@ -6,7 +6,8 @@ import { modelInUse, tokenRate } from '../../extension/model_in_use.ts'
 import { planLines } from '../../extension/plan.ts'
 import { formatBytes, formatDuration, formatPercent, toName } from '../../extension/text.ts'
 import { DatasetName } from '../../server/wire/dataset.ts'
-import type { ModelBrief, SystemLoad } from '../../server/wire/events.ts'
+import type { ModelBrief } from '../../server/wire/events.ts'
+import type { SystemLoad } from '../../server/wire/load.ts'
 
 test('numbers', () => {
   assert.deepEqual([0, 1023, 1024, 1.5 * 2 ** 30, 250 * 2 ** 20].map(formatBytes), [
@@ -69,6 +70,7 @@ test('tokens per second between two looks', () => {
     at_ms,
     cpu: 0,
     memory: { total_bytes: 1, available_bytes: 1, hub_rss_bytes: 1 },
+    devices: [],
     queue: { running: 0, waiting: 0 },
     models: Object.entries(tokens).map(([id, decoded_tokens]) => {
       return {

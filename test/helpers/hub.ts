@@ -41,6 +41,9 @@ export async function testHub(
     version: '0.0.0-test',
     startedAt: 1_700_000_000_000,
     systemStatus: async () => fakeSystem,
+    checks: async () => [],
+    measured: () => undefined,
+    changeCard: async () => {},
     storeChat: () => {},
     ...options.deps,
   }
@@ -93,9 +96,13 @@ export const fakeSystem: SystemStatus = {
   started_at: 1_700_000_000_000,
   uptime_s: 1,
   platform: 'test',
+  node: 'v24.0.0',
+  url: 'http://127.0.0.1:8000',
+  home: '/home/test/hub',
   cpu: { name: 'test', physical_cores: 1, logical_cores: 2 },
   memory: { total_bytes: 2, available_bytes: 1, hub_rss_bytes: 1 },
   devices: [{ kind: 'cpu', name: 'test' }],
+  backends: [{ library: 'cpu', kind: 'cpu', works: true }],
   models: { listed: 1, broken: 0, resident: [] },
   queue: { running: 0, waiting: 0 },
 }

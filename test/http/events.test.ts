@@ -6,7 +6,8 @@ import { type ClientOptions, WebSocket } from 'ws'
 import { createEvents, type Events, type EventsDeps, toEvent } from '../../server/http/events.ts'
 import { createLoadReader } from '../../server/http/events_load.ts'
 import { silentLog } from '../../server/lib/log.ts'
-import { EVENTS_CLOSE, HubEvent, SystemLoad } from '../../server/wire/events.ts'
+import { EVENTS_CLOSE, HubEvent } from '../../server/wire/events.ts'
+import { SystemLoad } from '../../server/wire/load.ts'
 import { fakeFile, fakeInfo, fakeModels } from '../helpers/fake_models.ts'
 import { testHub } from '../helpers/hub.ts'
 
@@ -14,6 +15,7 @@ const idleLoad: SystemLoad = {
   at_ms: 1,
   cpu: 0.5,
   memory: { total_bytes: 2, available_bytes: 1, hub_rss_bytes: 1 },
+  devices: [],
   queue: { running: 0, waiting: 0 },
   models: [],
 }
@@ -230,6 +232,7 @@ test('the load reader gives the busy part of the cores since its last call, and 
       refreshed++
     },
     memory: () => ({ totalBytes: 10, availableBytes: 4 }),
+    gpus: async () => [{ name: 'card', totalBytes: 8, freeBytes: 3, busy: 0.5 }],
     now: () => 77,
     cores: () => [{ times: { ...core } }],
   })
@@ -244,5 +247,6 @@ test('the load reader gives the busy part of the cores since its last call, and 
     ['b'],
   )
   assert.equal(load.memory.available_bytes, 4)
+  assert.deepEqual(load.devices, [{ name: 'card', total_bytes: 8, free_bytes: 3, busy: 0.5 }])
   assert.equal(load.at_ms, 77)
 })

@@ -75,6 +75,37 @@ test('loading refuses a model that is not there or broken', async context => {
   assert.equal((await hub.post('/v1/models/load', {})).status, 400)
 })
 
+test('the card of a model is changed key by key, null takes a key away, and an adapter has a card of its own', async context => {
+  const changed: [string, { [key: string]: unknown }][] = []
+  const files = [fakeFile('one'), fakeFile('one:vi', { parent: 'one' })]
+  const hub = await testHub(context, {
+    models: fakeModels({ files }),
+    deps: {
+      changeCard: async (id, changes) => changed.push([id, changes]),
+      measured: ({ file }) => (file.id === 'one' ? { load_ms: 5, generation_per_second: 40 } : undefined),
+    },
+  })
+  const patch = (id: string, body: unknown) =>
+    fetch(`${hub.url}/v1/models/${id}`, {
+      method: 'PATCH',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify(body),
+    })
+  const answer = ModelStatusOut.parse(await (await patch('one', { pin: true, context_size: null })).json())
+  assert.deepEqual(changed, [['one', { pin: true, context_size: undefined }]])
+  assert.deepEqual(answer.measured, { load_ms: 5, generation_per_second: 40 })
+  for (const [id, body, status] of [
+    ['one', {}, 400],
+    ['one', { context_size: 1 }, 400],
+    ['one', { colour: 'red' }, 400],
+    ['one:vi', { pin: true }, 400],
+    ['none', { pin: true }, 404],
+  ] as const) {
+    assert.equal((await patch(id, body)).status, status, `${id} ${JSON.stringify(body)}`)
+  }
+  assert.equal(changed.length, 1)
+})
+
 test('health and system status answer', async context => {
   const hub = await testHub(context)
   assert.deepEqual((await hub.get('/health')).json, {

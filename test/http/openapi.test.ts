@@ -15,6 +15,9 @@ const routes = coreRoutes({
   startedAt: 0,
   systemStatus: async () => fakeSystem,
   storeChat: () => {},
+  checks: async () => [],
+  measured: () => undefined,
+  changeCard: async () => {},
 })
 type Operation = {
   operationId: string

@@ -369,3 +369,21 @@ test('folders that cannot be made are refused in words', async () => {
   await registry.close()
   rmSync(home, { recursive: true })
 })
+
+test('a card is changed on disk and listed at once; what it said beside stays', async t => {
+  const { folder, registry } = await place(t, at => {
+    makeModel(join(at, 'chat_models', 'small.gguf'), TINY)
+    makeModel(join(at, 'chat_models', 'odd.gguf'), TINY)
+    writeFileSync(join(at, 'chat_models', 'small.model.json'), '{ "description": "mine", "own": [1] }')
+    writeFileSync(join(at, 'chat_models', 'odd.model.json'), '{ no json')
+  })
+  const card = join(folder, 'chat_models', 'small.model.json')
+  const changed = await registry.changeCard('small', { pin: true, context_size: 512 })
+  assert.deepEqual(changed.sidecar, { description: 'mine', own: [1], pin: true, context_size: 512 })
+  assert.deepEqual(JSON.parse(readFileSync(card, 'utf8')), changed.sidecar)
+  await registry.changeCard('small', { context_size: undefined })
+  assert.deepEqual(JSON.parse(readFileSync(card, 'utf8')), { description: 'mine', own: [1], pin: true })
+  await assert.rejects(registry.changeCard('odd', { pin: true }), /odd\.model\.json is ignored: it is not JSON/)
+  assert.equal(readFileSync(join(folder, 'chat_models', 'odd.model.json'), 'utf8'), '{ no json')
+  await assert.rejects(registry.changeCard('none', { pin: true }), /There is no model "none"/)
+})

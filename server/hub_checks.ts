@@ -1,0 +1,46 @@
+/** What `ai-hub doctor` and the dashboard look at, on this machine. */
+import { statfs } from 'node:fs/promises'
+import type { DoctorDeps } from './cli/doctor.ts'
+import { findGpus } from './lib/gpu.ts'
+import { ensureHome } from './lib/home.ts'
+import { physicalCores, readMemory } from './lib/memory.ts'
+import { probeDevices } from './models/devices.ts'
+
+type Given = Pick<
+  DoctorDeps,
+  'version' | 'home' | 'host' | 'port' | 'findHub' | 'portHolder' | 'listModels' | 'checkDatabase'
+>
+
+/** @param probeScript the program that tries one build of the native libraries */
+export function doctorDeps(given: Given, probeScript: string): DoctorDeps {
+  const { home } = given
+  return {
+    ...given,
+    nodeVersion: process.version,
+    platform: process.platform,
+    arch: process.arch,
+    memory: () => readMemory(),
+    physicalCores: () => physicalCores(),
+    gpus: () => findGpus(),
+    probe: async () =>
+      (await probeDevices(probeScript)).map(report => {
+        const device = report.devices.find(each => (report.device === 'cpu') === (each.kind === 'cpu'))
+        return {
+          device: report.device,
+          variant: report.library,
+          works: report.works,
+          ...(report.reason !== undefined && { reason: report.reason }),
+          ...(device !== undefined && {
+            name: device.description,
+            freeBytes: device.freeBytes,
+            totalBytes: device.totalBytes,
+          }),
+        }
+      }),
+    checkHome: async () => ensureHome(home),
+    async freeDisk() {
+      const disk = await statfs(home)
+      return disk.bavail * disk.bsize
+    },
+  }
+}

@@ -5,6 +5,7 @@ import type { EvaluationOut } from '../server/wire/evaluation.ts'
 import type { QualityReport } from '../server/wire/quality.ts'
 import type { ModelStatusList, ModelStatusOut } from '../server/wire/system.ts'
 import type { TrainingDryRun, TrainingJobOut, TrainingStatusList } from '../server/wire/training.ts'
+import type { HubAddress } from './home.ts'
 
 type Output<T extends { _zod: { output: unknown } }> = T['_zod']['output']
 export type Dataset = Output<typeof DatasetList>['data'][number]
@@ -25,16 +26,18 @@ export class ApiError extends Error {
 
 export type Api = ReturnType<typeof createApi>
 
-/** @param address gives the hub's address, and starts the hub where none runs */
-export function createApi(address: () => Promise<string>) {
+/** @param hub gives the hub's address with the token that opens it, and starts the hub where none runs */
+export function createApi(hub: () => Promise<HubAddress>) {
   const send = async (method: string, path: string, body?: unknown, signal?: AbortSignal): Promise<Response> => {
     const isForm = body instanceof FormData
-    return fetch((await address()) + path, {
+    const address = await hub()
+    return fetch(address.url + path, {
       method,
-      ...(body !== undefined && {
-        body: isForm ? body : JSON.stringify(body),
-        ...(!isForm && { headers: { 'content-type': 'application/json' } }),
-      }),
+      headers: {
+        ...authorization(address),
+        ...(body !== undefined && !isForm && { 'content-type': 'application/json' }),
+      },
+      ...(body !== undefined && { body: isForm ? body : JSON.stringify(body) }),
       ...(signal !== undefined && { signal }),
     })
   }
@@ -119,6 +122,11 @@ export type ChatChunk = {
       tool_calls?: { index: number; id?: string; function?: { name?: string; arguments?: string } }[]
     }
   }[]
+}
+
+/** What opens a hub that asks for keys: its token, or the key that the user gave for it. */
+function authorization({ token }: HubAddress): { authorization?: string } {
+  return token === undefined ? {} : { authorization: `Bearer ${token}` }
 }
 
 async function toError(response: Response): Promise<ApiError> {

@@ -58,7 +58,7 @@ export function activate(context: vscode.ExtensionContext): ExtensionApi {
   const log = vscode.window.createOutputChannel('AI Backend Hub', { log: true })
   const hub = new Hub(context, log)
   const events = new Events(hub, log)
-  const api = createApi(async () => (await hub.ensure()).url)
+  const api = createApi(() => hub.ensure())
   const snooze = new Snooze()
   const pages = new MarkdownPages()
   const proposals = new Proposals()

@@ -1,4 +1,5 @@
 /** The command line: `ai-hub serve | models | chat | doctor | help | version`, each wired to what it needs. */
+import { networkInterfaces } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline/promises'
 import { runAdapters } from './cli/adapters.ts'
@@ -9,12 +10,13 @@ import { runDatasets } from './cli/datasets.ts'
 import { runDoctor } from './cli/doctor.ts'
 import { type EvaluateOptions, runEvaluate } from './cli/evaluate.ts'
 import { runJobs } from './cli/jobs.ts'
+import { type KeyRing, runKeys } from './cli/keys.ts'
 import { runLsp, startDetached } from './cli/lsp.ts'
 import { type ModelRow, printModels, rowOfFile, rowOfListed } from './cli/models.ts'
 import { terminalOf } from './cli/terminal.ts'
 import { toyHint } from './cli/toy.ts'
 import { runTrain, type TrainOptions } from './cli/train.ts'
-import { CONVERTER_SCRIPT, type Hub, PROBE_SCRIPT, startHub, VERSION } from './hub.ts'
+import { CONVERTER_SCRIPT, type Hub, openAudit, PROBE_SCRIPT, startHub, VERSION } from './hub.ts'
 import { doctorDeps } from './hub_checks.ts'
 import { HubError } from './lib/error.ts'
 import { ensureHome, findHub, resolveHome } from './lib/home.ts'
@@ -23,6 +25,7 @@ import { physicalCores } from './lib/memory.ts'
 import { findPortHolder, isPortFree } from './lib/port.ts'
 import { createAdapters } from './models/adapter_registry.ts'
 import { createRegistry } from './models/registry.ts'
+import { createKey, listApiKeys, removeKey } from './security/keys.ts'
 import { openDatabase } from './storage/db.ts'
 import { readSettings } from './storage/settings.ts'
 import type { ModelFile } from './wire/model.ts'
@@ -69,6 +72,11 @@ async function run(command: Command): Promise<number> {
     case 'jobs': {
       const home = homeOf(command.home)
       return runJobs({ findHub: () => findHub(home), terminal: out }, command)
+    }
+    case 'keys': {
+      const home = homeOf(command.home)
+      const deps = { findHub: () => findHub(home), openKeys: () => openKeys(home), now: Date.now }
+      return runKeys({ ...deps, terminal: out, notes: err }, command)
     }
     case 'lsp': {
       const home = homeOf(command.home)
@@ -118,6 +126,7 @@ function welcome(hub: Hub): string {
     '',
     `  Chat         ${hub.url}/`,
     `  Dashboard    ${hub.url}/dashboard`,
+    ...lanUrls(hub).map(url => `               ${url}/ from other machines, with an API key`),
     `  OpenAI API   ${hub.url}/v1`,
     `  API pages    ${hub.url}/docs`,
     `  Health       ${hub.url}/health`,
@@ -133,6 +142,15 @@ function welcome(hub: Hub): string {
     lines.push(`${usable.map(file => file.id).join(', ')}: ${toyHint(hub.home)}`, '')
   lines.push('Press Ctrl+C to stop.', '')
   return lines.join('\n')
+}
+
+/** How other machines reach the hub, if they do. */
+function lanUrls({ url, settings: { host } }: Hub): string[] {
+  if (host !== '0.0.0.0' && host !== '::' && host !== '[::]') return []
+  return Object.values(networkInterfaces())
+    .flatMap(addresses => addresses ?? [])
+    .filter(({ internal, family }) => !internal && family === 'IPv4')
+    .map(({ address }) => `http://${address}:${new URL(url).port}`)
 }
 
 /** Ends a command that cleans up behind itself; a second Ctrl+C ends it at once. */
@@ -159,7 +177,7 @@ async function models(home: string, json: boolean): Promise<number> {
       terminal: out,
       async fromHub(): Promise<ModelRow[] | undefined> {
         const hub = await findHub(home)
-        return hub === undefined ? undefined : (await fetchModels(hub.url)).map(rowOfListed)
+        return hub === undefined ? undefined : (await fetchModels(hub)).map(rowOfListed)
       },
       fromFolders: async () => (await readFolders(home)).map(rowOfFile),
     },
@@ -253,6 +271,27 @@ async function adapters(home: string, command: Extract<Command, { name: 'adapter
     )
   } finally {
     await registry.close()
+  }
+}
+
+/** The keys of a home on which no hub runs. */
+function openKeys(home: string): KeyRing & { close(): void } {
+  ensureHome(home)
+  const db = openDatabase(join(home, 'hub.db'))
+  const deps = { db, now: Date.now }
+  const audit = openAudit(home)
+  return {
+    list: async () => listApiKeys(deps),
+    async create(request) {
+      const key = createKey(deps, request)
+      audit.info('POST /v1/keys', { by: 'command line', of: key.id })
+      return key
+    },
+    async remove(id) {
+      removeKey(deps, id)
+      audit.info(`DELETE /v1/keys/${id}`, { by: 'command line' })
+    },
+    close: () => db.close(),
   }
 }
 

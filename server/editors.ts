@@ -1,5 +1,5 @@
 /** The language server behind its door: what editors reach, put together. */
-import { randomBytes, randomUUID } from 'node:crypto'
+import { randomUUID } from 'node:crypto'
 import type { Outcome } from './assistant/complete.ts'
 import { createLspDoor, type LspDoor } from './http/lsp.ts'
 import { HubError } from './lib/error.ts'
@@ -7,11 +7,6 @@ import type { Log } from './lib/log.ts'
 import type { Models } from './models/models.ts'
 import { type AbTests, userKey } from './training/ab_test.ts'
 import { recordSample } from './training/collect.ts'
-
-export type Editors = LspDoor & {
-  /** Opens the door; it goes into hub.json. */
-  readonly token: string
-}
 
 export function openEditors(deps: {
   home: string
@@ -21,9 +16,8 @@ export function openEditors(deps: {
   log: Log
   /** Splits a model's name of the editor's settings between two models, and takes what became of their suggestions. */
   abTests: Pick<AbTests, 'resolve' | 'completion'>
-}): Editors {
+}): LspDoor {
   const { home, log, abTests } = deps
-  const token = randomBytes(24).toString('hex')
   const collect = (outcome: Outcome): void => {
     try {
       recordSample(home, toRecord(outcome), { optIn: true })
@@ -32,8 +26,7 @@ export function openEditors(deps: {
       log.warn('a sample was not kept', { reason: HubError.from(thrown).message })
     }
   }
-  const door = createLspDoor({
-    token,
+  return createLspDoor({
     log,
     async open() {
       const { connect } = await import('./lsp/connection.ts')
@@ -51,7 +44,6 @@ export function openEditors(deps: {
       }
     },
   })
-  return { ...door, token }
 }
 
 /** An editor stays open for days: a half hour of it counts as one conversation with a model. */

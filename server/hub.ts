@@ -1,4 +1,5 @@
 /** A running hub: home, settings, database, registry, scheduler and the HTTP door, put together and taken apart again. */
+import { randomBytes } from 'node:crypto'
 import { createRequire } from 'node:module'
 import { join, resolve } from 'node:path'
 import { examine } from './cli/doctor.ts'
@@ -14,6 +15,7 @@ import { fileRoutes, tidyFiles } from './http/files.ts'
 import { fineTuningRoutes } from './http/fine_tuning.ts'
 import type { EndpointDeps } from './http/generate.ts'
 import { historyRoutes, keepHistory } from './http/history.ts'
+import { keyRoutes } from './http/keys.ts'
 import { isLsp } from './http/lsp.ts'
 import { createRequestLog, requestRoutes } from './http/requests.ts'
 import { responsesRoutes } from './http/responses.ts'
@@ -40,6 +42,8 @@ import type { ModelStatus, Models } from './models/models.ts'
 import { prepareWorker, WorkerProcess } from './models/process.ts'
 import { createRegistry, type Registry } from './models/registry.ts'
 import { Scheduler } from './models/scheduler.ts'
+import { createAccess } from './security/access.ts'
+import { isLoopback } from './security/origin.ts'
 import { openDatabase } from './storage/db.ts'
 import { jobsOf } from './storage/jobs.ts'
 import { readProfile, recordProfile } from './storage/profiles.ts'
@@ -85,6 +89,8 @@ export type HubOptions = {
 
 export type Hub = {
   url: string
+  /** What programs of this user on this machine show. */
+  token: string
   home: string
   settings: Settings
   /** Base models and adapters. */
@@ -251,6 +257,14 @@ export async function startHub(options: HubOptions): Promise<Hub> {
       resolveModel: abTests.resolve,
       splitNames: abTests.names,
     }
+    const token = randomBytes(24).toString('hex')
+    const keys = { db, now: Date.now }
+    const access = createAccess({
+      ...keys,
+      token,
+      isDemanded: () => settings.requireApiKey === 'always' || !isLoopback(settings.host),
+      log: log.child('access'),
+    })
     const editors = openEditors({
       home,
       models: requests.watchUses(served, 'editor'),
@@ -312,6 +326,7 @@ export async function startHub(options: HubOptions): Promise<Hub> {
         ...fineTuningRoutes({ jobs }),
         ...trainingRoutes({ home, jobs, schedules }),
         ...evaluationRoutes({ evaluations, abTests }),
+        ...keyRoutes({ ...keys, access }),
         ...settingsRoutes({
           db,
           sources,
@@ -328,6 +343,9 @@ export async function startHub(options: HubOptions): Promise<Hub> {
       ready: scanned.promise,
       pages: PAGES,
       requests,
+      access,
+      audit: openAudit(home),
+      upgradeNeed: request => (isLsp(request) ? 'editor' : 'use'),
       upgrade: (request, socket, head) => (isLsp(request) ? editors : door).upgrade(request, socket, head),
     })
     closers.push(
@@ -336,7 +354,7 @@ export async function startHub(options: HubOptions): Promise<Hub> {
       () => editors.close(),
     )
     url = (await listen(server, settings.host, settings.port)).url
-    closers.push(await claimHub(home, { pid: process.pid, url, version: VERSION, startedAt, token: editors.token }))
+    closers.push(await claimHub(home, { pid: process.pid, url, version: VERSION, startedAt, token }))
     const changed = () => publish({ type: 'models.changed', models: served.list().map(toBrief) })
     registry.onChange(() => {
       changed()
@@ -367,6 +385,7 @@ export async function startHub(options: HubOptions): Promise<Hub> {
     let closing: Promise<void> | undefined
     return {
       url,
+      token,
       home,
       settings,
       models: { ...served, refresh: () => models.refresh() },
@@ -383,6 +402,11 @@ export async function startHub(options: HubOptions): Promise<Hub> {
     await closeAll()
     throw thrown
   }
+}
+
+/** What was managed, by whom; without it too when the log of the hub is quiet. */
+export function openAudit(home: string): Log {
+  return createLog({ scope: 'audit', level: 'info', sinks: [fileSink(join(home, 'logs', 'audit.log'))] })
 }
 
 async function listen(server: Server, host: string, port: number): Promise<{ url: string; port: number }> {

@@ -35,22 +35,25 @@ export type AnswerPart =
 
 type Fetch = typeof fetch
 
+/** A hub, and what this user's programs show to it. */
+export type HubAddress = { url: string; token?: string | undefined }
+
 /** Models of the running hub with their state, as GET /v1/models/status gives them. @throws HubError */
-export async function fetchModels(url: string, fetchUrl: Fetch = fetch): Promise<ListedModel[]> {
-  const response = await fetchUrl(`${url}/v1/models/status`)
+export async function fetchModels(hub: HubAddress, fetchUrl: Fetch = fetch): Promise<ListedModel[]> {
+  const response = await fetchUrl(`${hub.url}/v1/models/status`, { headers: authorization(hub) })
   return ModelRows.parse(await readJson(response)).data
 }
 
 /** Streams one answer; aborting the signal ends it by an AbortError. @throws HubError with the hub's own message */
 export async function* streamChat(
-  url: string,
+  hub: HubAddress,
   request: { model: string; messages: readonly Message[] },
   signal: AbortSignal,
   fetchUrl: Fetch = fetch,
 ): AsyncGenerator<AnswerPart> {
-  const response = await fetchUrl(`${url}/v1/chat/completions`, {
+  const response = await fetchUrl(`${hub.url}/v1/chat/completions`, {
     method: 'POST',
-    headers: { 'content-type': 'application/json' },
+    headers: { 'content-type': 'application/json', ...authorization(hub) },
     body: JSON.stringify({ ...request, stream: true }),
     signal,
   })
@@ -99,7 +102,7 @@ export async function* readEvents(body: AsyncIterable<Uint8Array>): AsyncGenerat
 
 /** Asks the hub and gives its JSON, however long that takes. @throws HubError with the hub's own code and message */
 export async function callHub(
-  url: string,
+  hub: HubAddress,
   method: 'GET' | 'POST' | 'DELETE',
   path: string,
   body?: unknown,
@@ -109,12 +112,13 @@ export async function callHub(
   const answer = Promise.withResolvers<{ status: number; text: string }>()
   // Not fetch, which gives an answer up after five minutes.
   const request = httpRequest(
-    url + path,
+    hub.url + path,
     {
       method,
-      ...(json !== undefined && {
-        headers: { 'content-type': 'application/json', 'content-length': Buffer.byteLength(json) },
-      }),
+      headers: {
+        ...authorization(hub),
+        ...(json !== undefined && { 'content-type': 'application/json', 'content-length': Buffer.byteLength(json) }),
+      },
       ...(signal !== undefined && { signal }),
     },
     response => {
@@ -143,18 +147,23 @@ export function hubGone(cause: unknown): HubError {
  * Copies a file to the hub, which reads no place outside its home. @returns the id of the upload
  * @throws HubError with the hub's own code and message
  */
-export async function uploadFile(url: string, path: string, signal: AbortSignal): Promise<string> {
+export async function uploadFile(hub: HubAddress, path: string, signal: AbortSignal): Promise<string> {
   const form = new FormData()
   form.set('purpose', 'fine-tune')
   form.set('file', await openAsBlob(path), basename(path))
   let response: Response
   try {
-    response = await fetch(`${url}/v1/files`, { method: 'POST', body: form, signal })
+    response = await fetch(`${hub.url}/v1/files`, { method: 'POST', headers: authorization(hub), body: form, signal })
   } catch (thrown) {
     if (signal.aborted) throw new HubError('cancelled', 'Stopped.')
     throw hubGone(thrown)
   }
   return FileOut.parse(await readJson(response)).id
+}
+
+/** The header that opens the hub of this home, whether or not it asks others for a key. */
+export function authorization({ token }: HubAddress): { authorization?: string } {
+  return token === undefined ? {} : { authorization: `Bearer ${token}` }
 }
 
 async function readJson(response: Response): Promise<unknown> {

@@ -5,6 +5,7 @@ import { ADAPTERS_OPTIONS, ADAPTERS_USAGE, type AdaptersAction, parseAdapters } 
 import type { EvaluateOptions } from './evaluate.ts'
 import { EVALUATE_OPTIONS, EVALUATE_USAGE, parseEvaluate } from './evaluate_args.ts'
 import type { JobsAction } from './jobs.ts'
+import { KEYS_OPTIONS, KEYS_USAGE, type KeysAction, parseKeys } from './keys_args.ts'
 import type { TrainOptions } from './train.ts'
 
 export type Command =
@@ -15,6 +16,7 @@ export type Command =
   | { name: 'train'; home?: string; options: TrainOptions }
   | { name: 'evaluate'; home?: string; options: EvaluateOptions }
   | ({ name: 'jobs'; home?: string; json: boolean } & JobsAction)
+  | ({ name: 'keys'; home?: string; json: boolean } & KeysAction)
   | { name: 'doctor'; home?: string; json: boolean }
   | ({ name: 'datasets'; home?: string; json: boolean } & DatasetsAction)
   | { name: 'lsp'; home?: string }
@@ -136,6 +138,12 @@ const COMMANDS: { [name: string]: CommandSpec } = {
     isMany: true,
     options: { home: HOME, json: JSON_OUTPUT },
   },
+  keys: {
+    summary: 'list, create and delete the API keys with which other machines use the hub',
+    positional: KEYS_USAGE,
+    isMany: true,
+    options: { home: HOME, json: JSON_OUTPUT, ...KEYS_OPTIONS },
+  },
   doctor: {
     summary: 'look at everything the hub needs and say what to do about what is missing',
     options: { home: HOME, json: JSON_OUTPUT },
@@ -214,6 +222,16 @@ export function parseCommandLine(
     return { name: 'adapters', ...home, json: values.json === true, ...action }
   }
   if (first === 'jobs') return buildJobs(values, positionals)
+  if (first === 'keys') {
+    const action = parseKeys(values, positionals, {
+      fail(message) {
+        throw new UsageError(message)
+      },
+      now: Date.now,
+    })
+    const home = typeof values.home === 'string' ? { home: values.home } : {}
+    return { name: 'keys', ...home, json: values.json === true, ...action }
+  }
   if (first === 'train') return buildTrain(values)
   if (first === 'evaluate') {
     const options = parseEvaluate(values, positionals, message => {

@@ -2,14 +2,14 @@
 import { createInterface, type Interface } from 'node:readline'
 import type { Readable, Writable } from 'node:stream'
 import { HubError } from '../lib/error.ts'
-import { fetchModels, type Message, streamChat } from './api.ts'
+import { fetchModels, type HubAddress, type Message, streamChat } from './api.ts'
 import { paint, printable, type Terminal } from './terminal.ts'
 
 export type ChatDeps = {
-  /** Address of the hub that runs on this home, if one does. */
-  findHub(): Promise<{ url: string } | undefined>
+  /** The hub that runs on this home, if one does. */
+  findHub(): Promise<HubAddress | undefined>
   /** Starts a hub for this conversation only. */
-  startHub(): Promise<{ url: string; close(): Promise<void> }>
+  startHub(): Promise<HubAddress & { close(): Promise<void> }>
   input: Readable & { isTTY?: boolean }
   /** The readline of a conversation draws on this one; in a pipe only the answer goes there. */
   output: Writable
@@ -32,9 +32,9 @@ const COMMANDS = `  /model [ID]      show the models, or go on with another one
 export async function runChat(deps: ChatDeps, options: ChatOptions): Promise<number> {
   const running = await deps.findHub()
   const own = running === undefined ? await deps.startHub() : undefined
-  const url = running?.url ?? own?.url ?? ''
+  const hub: HubAddress = running ?? own ?? { url: '' }
   try {
-    const conversation = new Conversation(url, await chooseModel(url, options.model), options.system)
+    const conversation = new Conversation(hub, await chooseModel(hub, options.model), options.system)
     if (options.question !== undefined || deps.input.isTTY !== true) {
       const piped = deps.input.isTTY === true ? '' : await readAll(deps.input)
       const question = [options.question, piped.trim()].filter(part => part !== undefined && part !== '').join('\n\n')
@@ -53,13 +53,13 @@ export async function runChat(deps: ChatDeps, options: ChatOptions): Promise<num
 
 /** The messages so far and the model that answers. */
 class Conversation {
-  readonly url: string
+  readonly hub: HubAddress
   model: string
   system: string | undefined
   messages: Message[] = []
 
-  constructor(url: string, model: string, system: string | undefined) {
-    this.url = url
+  constructor(hub: HubAddress, model: string, system: string | undefined) {
+    this.hub = hub
     this.model = model
     this.system = system
   }
@@ -73,7 +73,7 @@ class Conversation {
     let reasoning = false
     let note = ''
     try {
-      for await (const part of streamChat(this.url, request, signal)) {
+      for await (const part of streamChat(this.hub, request, signal)) {
         if (part.type === 'reasoning') {
           terminal.write(paint(terminal, 'dim', printable(part.text)))
           reasoning = true
@@ -123,7 +123,9 @@ async function converse(deps: ChatDeps, conversation: Conversation): Promise<voi
   lines.on('close', () => leave.abort())
   lines.setPrompt(paint(terminal, 'cyan', '> '))
   const nextLine = lineReader(lines, leave.signal)
-  terminal.write(`${paint(terminal, 'bold', conversation.model)} at ${conversation.url}. /help shows the commands.\n`)
+  terminal.write(
+    `${paint(terminal, 'bold', conversation.model)} at ${conversation.hub.url}. /help shows the commands.\n`,
+  )
   try {
     while (!leave.signal.aborted) {
       const line = await nextLine()
@@ -202,7 +204,7 @@ async function obey(line: string, conversation: Conversation, terminal: Terminal
 }
 
 async function switchModel(conversation: Conversation, id: string, terminal: Terminal): Promise<void> {
-  const models = await fetchModels(conversation.url)
+  const models = await fetchModels(conversation.hub)
   if (id === '') {
     for (const model of models) {
       terminal.write(
@@ -220,9 +222,9 @@ async function switchModel(conversation: Conversation, id: string, terminal: Ter
 }
 
 /** The named model, else one that is loaded, else the first whole one of the chat models, else of any; a toy only where there is nothing else. */
-async function chooseModel(url: string, wanted: string | undefined): Promise<string> {
+async function chooseModel(hub: HubAddress, wanted: string | undefined): Promise<string> {
   if (wanted !== undefined) return wanted
-  const whole = (await fetchModels(url)).filter(model => model.state !== 'broken')
+  const whole = (await fetchModels(hub)).filter(model => model.state !== 'broken')
   const real = whole.filter(model => model.toy !== true)
   const models = real.length > 0 ? real : whole
   const chosen =

@@ -26,7 +26,7 @@ import {
 import type { QualityReport } from '../wire/quality.ts'
 import type { Sample } from '../wire/sample.ts'
 import type { SampleSegment } from '../wire/training_plan.ts'
-import { callHub, uploadFile } from './api.ts'
+import { callHub, type HubAddress, uploadFile } from './api.ts'
 import type { DatasetsAction } from './args.ts'
 import { formatBytes, formatTable, paint, printable, type Terminal } from './terminal.ts'
 
@@ -35,9 +35,9 @@ export type DatasetsDeps = ImportDeps & {
   /** For what is not the result: progress and hints. */
   notes: Terminal
   /** Address of the hub that runs on this home, if one does. */
-  findHub(): Promise<{ url: string } | undefined>
+  findHub(): Promise<HubAddress | undefined>
   /** Starts a hub for this command only: what a model tells of data needs one. */
-  startHub(): Promise<{ url: string; close(): Promise<void> }>
+  startHub(): Promise<HubAddress & { close(): Promise<void> }>
 }
 
 const SHOWN_PROBLEMS = 20
@@ -93,8 +93,8 @@ async function importByHub(
   signal: AbortSignal,
 ): Promise<Dataset> {
   if (git) throw new HubError('invalid_request', '--model is not for a git history: import that without it.')
-  const made = await withHub(deps, async url =>
-    withSources(deps, url, paths, signal, async sources => {
+  const made = await withHub(deps, async hub =>
+    withSources(deps, hub, paths, signal, async sources => {
       const body = {
         name: dataset,
         ...sources,
@@ -103,7 +103,7 @@ async function importByHub(
         on_problem: refuse ? 'refuse' : 'skip',
         model,
       }
-      return DatasetOut.parse(await callHub(url, 'POST', '/v1/training/datasets/import', body, signal))
+      return DatasetOut.parse(await callHub(hub, 'POST', '/v1/training/datasets/import', body, signal))
     }),
   )
   return openDataset(deps.home, made.name, made.version)
@@ -114,12 +114,12 @@ const reading = (name: string | undefined): { format?: FormatName } => {
   return format === undefined ? {} : { format }
 }
 
-async function withHub<T>(deps: DatasetsDeps, act: (url: string) => Promise<T>): Promise<T> {
+async function withHub<T>(deps: DatasetsDeps, act: (hub: HubAddress) => Promise<T>): Promise<T> {
   const running = await deps.findHub()
-  if (running !== undefined) return act(running.url)
+  if (running !== undefined) return act(running)
   const own = await deps.startHub()
   try {
-    return await act(own.url)
+    return await act(own)
   } finally {
     await own.close()
   }
@@ -128,7 +128,7 @@ async function withHub<T>(deps: DatasetsDeps, act: (url: string) => Promise<T>):
 /** The hub reads nothing outside its home: one file from elsewhere is copied to it for so long. */
 async function withSources<T>(
   deps: DatasetsDeps,
-  url: string,
+  hub: HubAddress,
   paths: string[],
   signal: AbortSignal,
   act: (sources: { paths?: string[]; file?: string }) => Promise<T>,
@@ -146,11 +146,11 @@ async function withSources<T>(
     )
   }
   deps.notes.write(`Copying ${basename(file)} to the hub.\n`)
-  const id = await uploadFile(url, file, signal)
+  const id = await uploadFile(hub, file, signal)
   try {
     return await act({ file: id, ...(found.length > 1 && { paths: found.filter(path => path !== file) }) })
   } finally {
-    await callHub(url, 'DELETE', `/v1/files/${id}`).catch(() => undefined)
+    await callHub(hub, 'DELETE', `/v1/files/${id}`).catch(() => undefined)
   }
 }
 
@@ -174,7 +174,7 @@ async function preview(
   if (command.version !== undefined) query.set('version', String(command.version))
   if (command.part !== undefined) query.set('part', command.part)
   const path = `/v1/training/datasets/${encodeURIComponent(command.dataset)}/preview?${query}`
-  const shown = DatasetPreview.parse(await withHub(deps, url => callHub(url, 'GET', path, undefined, signal)))
+  const shown = DatasetPreview.parse(await withHub(deps, hub => callHub(hub, 'GET', path, undefined, signal)))
   if (command.json) {
     printJson(deps, shown)
     return 0
@@ -254,10 +254,10 @@ async function check(
   const { sources, problems, report } =
     model === undefined
       ? await checkSources(async () => paths.map(path => ({ path })), options, { ...deps.quality }, signal)
-      : await withHub(deps, url =>
-          withSources(deps, url, paths, signal, async found =>
+      : await withHub(deps, hub =>
+          withSources(deps, hub, paths, signal, async found =>
             DatasetCheck.parse(
-              await callHub(url, 'POST', '/v1/training/datasets/check', { ...found, ...options, model }, signal),
+              await callHub(hub, 'POST', '/v1/training/datasets/check', { ...found, ...options, model }, signal),
             ),
           ),
         )

@@ -1,7 +1,7 @@
 /** `ai-hub evaluate`: compares an adapter with its base on held-out samples, in the running hub or in one of its own, and prints the report. */
 import { HubError } from '../lib/error.ts'
 import { EvaluationOut, type EvaluationReport, type Metric, type MetricName } from '../wire/evaluation.ts'
-import { callHub } from './api.ts'
+import { callHub, type HubAddress } from './api.ts'
 import { formatTable, paint, printable, type Terminal } from './terminal.ts'
 
 export type EvaluateOptions = {
@@ -19,9 +19,9 @@ export type EvaluateOptions = {
 }
 
 export type EvaluateDeps = {
-  findHub(): Promise<{ url: string } | undefined>
+  findHub(): Promise<HubAddress | undefined>
   /** Starts a hub for this evaluation only. */
-  startHub(): Promise<{ url: string; close(): Promise<void> }>
+  startHub(): Promise<HubAddress & { close(): Promise<void> }>
   terminal: Terminal
   /** What is not the result. */
   notes: Terminal
@@ -38,7 +38,7 @@ const WAIT_SECONDS = 1
 export async function runEvaluate(deps: EvaluateDeps, options: EvaluateOptions): Promise<number> {
   const running = await deps.findHub()
   const own = running === undefined ? await deps.startHub() : undefined
-  const url = running?.url ?? own?.url ?? ''
+  const hub: HubAddress = running ?? own ?? { url: '' }
   try {
     if (options.runCode) {
       deps.notes.write('The code that the models write will be run on this machine, in a sandbox.\n')
@@ -55,8 +55,8 @@ export async function runEvaluate(deps: EvaluateDeps, options: EvaluateOptions):
       ...(seed !== undefined && { seed }),
       run_code: runCode,
     }
-    const created = await callHub(url, 'POST', '/v1/training/evaluations', request, deps.signal)
-    const ended = await follow(deps, url, EvaluationOut.parse(created))
+    const created = await callHub(hub, 'POST', '/v1/training/evaluations', request, deps.signal)
+    const ended = await follow(deps, hub, EvaluationOut.parse(created))
     if (ended.report !== null) {
       deps.terminal.write(
         options.json
@@ -72,7 +72,7 @@ export async function runEvaluate(deps: EvaluateDeps, options: EvaluateOptions):
   }
 }
 
-async function follow(deps: EvaluateDeps, url: string, created: EvaluationOut): Promise<EvaluationOut> {
+async function follow(deps: EvaluateDeps, hub: HubAddress, created: EvaluationOut): Promise<EvaluationOut> {
   const path = `/v1/training/evaluations/${created.id}`
   let now = created
   let asked = false
@@ -80,12 +80,12 @@ async function follow(deps: EvaluateDeps, url: string, created: EvaluationOut): 
   while (now.status === 'queued' || now.status === 'running') {
     if (deps.signal.aborted && !asked) {
       asked = true
-      await callHub(url, 'POST', `${path}/cancel`).catch(thrown => {
+      await callHub(hub, 'POST', `${path}/cancel`).catch(thrown => {
         // It may have ended in between.
         if (HubError.from(thrown).code === 'internal') throw thrown
       })
     }
-    now = EvaluationOut.parse(await callHub(url, 'GET', `${path}?wait=${WAIT_SECONDS}`))
+    now = EvaluationOut.parse(await callHub(hub, 'GET', `${path}?wait=${WAIT_SECONDS}`))
     const line = now.progress === null ? '' : `${now.progress.stage}: ${now.progress.done} of ${now.progress.total}`
     if (deps.isLive && line !== shown) deps.notes.write(`\r${line.padEnd(shown.length)}`)
     shown = line

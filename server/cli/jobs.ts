@@ -1,13 +1,13 @@
 /** `ai-hub jobs`: the training jobs of the running hub as a table, and pause, resume and cancel. */
 import { HubError } from '../lib/error.ts'
 import { TrainingJobOut, TrainingStatusList } from '../wire/training.ts'
-import { callHub } from './api.ts'
+import { callHub, type HubAddress } from './api.ts'
 import { formatTable, paint, type Terminal } from './terminal.ts'
 import { tellDuration } from './train.ts'
 
 export type JobsAction = { action: 'list' } | { action: 'pause' | 'resume' | 'cancel'; id: string }
 
-export type JobsDeps = { findHub(): Promise<{ url: string } | undefined>; terminal: Terminal }
+export type JobsDeps = { findHub(): Promise<HubAddress | undefined>; terminal: Terminal }
 
 /** Gives the exit code. @throws HubError not_found when no hub runs, and what the hub refuses */
 export async function runJobs(deps: JobsDeps, command: JobsAction & { json: boolean }): Promise<number> {
@@ -18,12 +18,12 @@ export async function runJobs(deps: JobsDeps, command: JobsAction & { json: bool
   }
   if (command.action !== 'list') {
     const { id, action } = command
-    await callHub(hub.url, 'POST', `/v1/fine_tuning/jobs/${encodeURIComponent(id)}/${action}`)
-    const job = TrainingJobOut.parse(await callHub(hub.url, 'GET', `/v1/training/status/${encodeURIComponent(id)}`))
+    await callHub(hub, 'POST', `/v1/fine_tuning/jobs/${encodeURIComponent(id)}/${action}`)
+    const job = TrainingJobOut.parse(await callHub(hub, 'GET', `/v1/training/status/${encodeURIComponent(id)}`))
     terminal.write(command.json ? `${JSON.stringify(job, undefined, 2)}\n` : `${job.id} is ${job.status}.\n`)
     return 0
   }
-  const { data } = TrainingStatusList.parse(await callHub(hub.url, 'GET', '/v1/training/status?limit=100'))
+  const { data } = TrainingStatusList.parse(await callHub(hub, 'GET', '/v1/training/status?limit=100'))
   if (command.json) {
     terminal.write(`${JSON.stringify(data, undefined, 2)}\n`)
     return 0

@@ -7,15 +7,15 @@ import { insideFolder } from '../lib/inside.ts'
 import { drawCurves, progressBar } from '../training/plot.ts'
 import { DatasetName } from '../wire/dataset.ts'
 import { JobProgress, TrainingCurve, TrainingDryRun, TrainingEventOut, TrainingJobOut } from '../wire/training.ts'
-import { callHub, readEvents, uploadFile } from './api.ts'
+import { authorization, callHub, type HubAddress, readEvents, uploadFile } from './api.ts'
 import { formatBytes, formatTable, paint, type Terminal } from './terminal.ts'
 
 export type TrainDeps = {
   home: string
   /** Address of the hub that runs on this home, if one does. */
-  findHub(): Promise<{ url: string } | undefined>
+  findHub(): Promise<HubAddress | undefined>
   /** Starts a hub for this job only. */
-  startHub(): Promise<{ url: string; close(): Promise<void> }>
+  startHub(): Promise<HubAddress & { close(): Promise<void> }>
   terminal: Terminal
   /** What is not the result: progress and questions. */
   notes: Terminal
@@ -52,11 +52,11 @@ export type TrainOptions = {
 export async function runTrain(deps: TrainDeps, options: TrainOptions): Promise<number> {
   const running = await deps.findHub()
   const own = running === undefined ? await deps.startHub() : undefined
-  const url = running?.url ?? own?.url ?? ''
+  const hub: HubAddress = running ?? own ?? { url: '' }
   const uploads: string[] = []
   try {
-    const request = await makeRequest(deps, url, options, uploads)
-    const planned = await callHub(url, 'POST', '/v1/training/start', { ...request, dry_run: true }, deps.signal)
+    const request = await makeRequest(deps, hub, options, uploads)
+    const planned = await callHub(hub, 'POST', '/v1/training/start', { ...request, dry_run: true }, deps.signal)
     const dryRun = TrainingDryRun.parse(planned)
     if (options.json && options.dryRun) deps.terminal.write(`${JSON.stringify(dryRun, undefined, 2)}\n`)
     else printPlan(options.dryRun ? deps.terminal : deps.notes, dryRun)
@@ -66,14 +66,14 @@ export async function runTrain(deps: TrainDeps, options: TrainOptions): Promise<
       return 0
     }
     const path = options.search ? '/v1/training/search' : '/v1/training/start'
-    const job = TrainingJobOut.parse(await callHub(url, 'POST', path, request, deps.signal))
-    const { code, last } = await follow(deps, url, job, options.json)
+    const job = TrainingJobOut.parse(await callHub(hub, 'POST', path, request, deps.signal))
+    const { code, last } = await follow(deps, hub, job, options.json)
     // One that was stopped before its data was read reads it when it is resumed.
     if (last.status !== 'succeeded' && last.dataset === undefined) uploads.length = 0
     return code
   } finally {
     // The hub keeps those of a job that has not ended.
-    await dropUploads(url, uploads)
+    await dropUploads(hub, uploads)
     await own?.close()
   }
 }
@@ -83,15 +83,15 @@ const VALIDATION = { path: 'validation_path', file: 'validation_file' }
 
 async function makeRequest(
   deps: TrainDeps,
-  url: string,
+  hub: HubAddress,
   options: TrainOptions,
   uploads: string[],
 ): Promise<{ [key: string]: unknown }> {
   const { model, name, config, method, tooLong, continueFrom, replay, replace, validation } = options
   return {
     model_name: model,
-    ...(await findData(deps, url, options.data, DATA, uploads)),
-    ...(validation !== undefined && (await findData(deps, url, validation, VALIDATION, uploads))),
+    ...(await findData(deps, hub, options.data, DATA, uploads)),
+    ...(validation !== undefined && (await findData(deps, hub, validation, VALIDATION, uploads))),
     ...(name !== undefined && { name }),
     ...(method !== undefined && { method }),
     ...(tooLong !== undefined && { too_long: tooLong }),
@@ -109,7 +109,7 @@ const asTyped = (text: string): unknown => (/^-?\d+(\.\d+)?(e-?\d+)?$/i.test(tex
 /** What is not inside home is uploaded: the hub reads no other place. */
 async function findData(
   deps: TrainDeps,
-  url: string,
+  hub: HubAddress,
   data: string,
   keys: { path: string; file: string; dataset?: string },
   uploads: string[],
@@ -134,14 +134,14 @@ async function findData(
   deps.notes.write(
     `${paint(deps.notes, 'dim', `Copying ${basename(path)} (${formatBytes(stats.size)}) to the hub.`)}\n`,
   )
-  const id = await uploadFile(url, path, deps.signal)
+  const id = await uploadFile(hub, path, deps.signal)
   uploads.push(id)
   return { [keys.file]: id }
 }
 
 /** What was read of uploads lies in datasets then. */
-async function dropUploads(url: string, uploads: string[]): Promise<void> {
-  for (const id of uploads.splice(0)) await callHub(url, 'DELETE', `/v1/files/${id}`).catch(() => undefined)
+async function dropUploads(hub: HubAddress, uploads: string[]): Promise<void> {
+  for (const id of uploads.splice(0)) await callHub(hub, 'DELETE', `/v1/files/${id}`).catch(() => undefined)
 }
 
 function printPlan(terminal: Terminal, { model, name, samples, notes, stats, plan }: TrainingDryRun): void {
@@ -187,7 +187,7 @@ const StreamEvent = z.union([TrainingJobOut, TrainingEventOut, JobProgress])
 /** Shows a job until it has ended. */
 async function follow(
   deps: TrainDeps,
-  url: string,
+  hub: HubAddress,
   job: TrainingJobOut,
   json: boolean,
 ): Promise<{ code: number; last: TrainingJobOut }> {
@@ -200,12 +200,12 @@ async function follow(
   const cancel = () => {
     isCancelled = true
     bar.say('Cancelling; press Ctrl+C again to leave at once.')
-    void callHub(url, 'POST', `/v1/fine_tuning/jobs/${job.id}/cancel`).catch(() => undefined)
+    void callHub(hub, 'POST', `/v1/fine_tuning/jobs/${job.id}/cancel`).catch(() => undefined)
   }
   signal.addEventListener('abort', cancel, { once: true })
   if (signal.aborted) cancel()
   try {
-    const response = await fetch(`${url}${path}?stream=true`)
+    const response = await fetch(`${hub.url}${path}?stream=true`, { headers: authorization(hub) })
     if (!response.ok || response.body === null) throw new HubError('internal', `The hub answered ${response.status}.`)
     for await (const data of readEvents(response.body)) {
       const event = StreamEvent.safeParse(JSON.parse(data)).data
@@ -227,8 +227,8 @@ async function follow(
     bar.end()
     signal.removeEventListener('abort', cancel)
   }
-  last = TrainingJobOut.parse(await callHub(url, 'GET', path))
-  const curve = TrainingCurve.parse(await callHub(url, 'GET', `${path}/curve`))
+  last = TrainingJobOut.parse(await callHub(hub, 'GET', path))
+  const curve = TrainingCurve.parse(await callHub(hub, 'GET', `${path}/curve`))
   if (json) {
     deps.terminal.write(`${JSON.stringify(last, undefined, 2)}\n`)
     return { code: last.status === 'succeeded' ? 0 : isCancelled ? 130 : 1, last }

@@ -104,7 +104,7 @@ export function adapterRoutes(deps: AdapterDeps): Route[] {
       path: '/v1/training/adapters',
       summary: 'All adapters with their cards and versions, broken ones included',
       tag,
-      scope: 'use',
+      scope: 'manage',
       response: AdapterList,
       handler: () => ({
         object: 'list' as const,
@@ -119,7 +119,7 @@ export function adapterRoutes(deps: AdapterDeps): Route[] {
       path: '/v1/training/adapters/{id*}',
       summary: 'One adapter',
       tag,
-      scope: 'use',
+      scope: 'manage',
       params: Params,
       response: AdapterOut,
       handler: async ({ params }) => toOut(await find(params.id)),

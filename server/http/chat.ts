@@ -47,7 +47,7 @@ export function chatRoutes(deps: ChatDeps): Route[] {
       request: ChatRequest,
       response: ChatResponse,
       chunk: ChatChunk,
-      async handler({ body, signal, stream }) {
+      async handler({ body, caller, signal, stream }) {
         // What is wrong with the request itself is told before a model is loaded for it.
         const prepare = toGenerate(body)
         const head = { id: `chatcmpl-${randomUUID().replaceAll('-', '')}`, created: unixSeconds() }
@@ -56,8 +56,9 @@ export function chatRoutes(deps: ChatDeps): Route[] {
           const request = prepare(lease.model)
           checkGenerate(lease, request, { prompt: 'messages' })
           const answer = new ChatAnswer({ ...head, model: lease.model.id, request })
+          const isKept = body.store ?? caller.training
           const store = (): void => {
-            if (body.store === true) deps.storeChat(body, answer.response())
+            if (isKept) deps.storeChat(body, answer.response())
           }
           const events = lease.generate(request, signal)
           if (sse === undefined) {
@@ -66,7 +67,7 @@ export function chatRoutes(deps: ChatDeps): Route[] {
             return answer.response()
           }
           const includeUsage = body.stream_options?.include_usage === true
-          const seen = body.store === true ? collecting(events, answer, store) : events
+          const seen = isKept ? collecting(events, answer, store) : events
           await streamChat(seen, sse, { ...head, model: lease.model.id, includeUsage })
           return sse
         })

@@ -7,6 +7,7 @@ import type { Log } from '../lib/log.ts'
 import type { ModelStatus } from '../models/models.ts'
 import { EVENTS_CLOSE, type HubEvent, type ModelBrief } from '../wire/events.ts'
 import type { SystemLoad } from '../wire/load.ts'
+import { agreeOn } from './credentials.ts'
 import { toOpenAiError } from './error.ts'
 
 export const EVENTS_PATH = '/v1/events'
@@ -42,7 +43,12 @@ export type Events = {
 export function createEvents(deps: EventsDeps): Events {
   const { log, every = repeat } = deps
   // What clients send is not read, so that a large message is refused by the protocol itself.
-  const server = new WebSocketServer({ noServer: true, maxPayload: 1024, perMessageDeflate: false })
+  const server = new WebSocketServer({
+    noServer: true,
+    maxPayload: 1024,
+    perMessageDeflate: false,
+    handleProtocols: agreeOn,
+  })
   /** Clients, with whether each has answered the last ping. */
   const clients = new Map<WebSocket, { alive: boolean }>()
   let stop: (() => void) | undefined

@@ -18,16 +18,15 @@ import {
 } from '../wire/fine_tuning.ts'
 import type { TrainingEventOut } from '../wire/training.ts'
 import { followJob } from './follow_job.ts'
-import { type Route, route, type Scope } from './route.ts'
+import { type Route, route } from './route.ts'
 
 export function fineTuningRoutes(deps: { jobs: Jobs }): Route[] {
   const { jobs } = deps
   const params = z.strictObject({ id: z.string() })
-  const common = { tag: 'OpenAI', scope: 'use' as Scope }
+  const common = { tag: 'OpenAI', scope: 'manage' as const }
   const action = (name: 'cancel' | 'pause' | 'resume', summary: string): Route =>
     route({
       ...common,
-      scope: 'manage',
       method: 'POST',
       path: `/v1/fine_tuning/jobs/{id}/${name}`,
       summary,
@@ -41,7 +40,6 @@ export function fineTuningRoutes(deps: { jobs: Jobs }): Route[] {
   return [
     route({
       ...common,
-      scope: 'manage',
       method: 'POST',
       path: '/v1/fine_tuning/jobs',
       summary: 'Train an adapter on an uploaded file',

@@ -72,7 +72,7 @@ export function modelRoutes(deps: ModelDeps): Route[] {
       path: '/v1/models/load',
       summary: 'Load a model and wait for it',
       tag: 'Hub',
-      scope: 'use',
+      scope: 'manage',
       request: ModelRequest,
       response: ModelStatusOut,
       handler: async ({ body, signal }) => toOut(await models.load(body.model, signal)),
@@ -110,7 +110,7 @@ export function modelRoutes(deps: ModelDeps): Route[] {
       path: '/v1/models/sha256',
       summary: 'SHA-256 of the files of a model, read for it',
       tag: 'Hub',
-      scope: 'use',
+      scope: 'manage',
       request: ModelRequest,
       response: ModelChecksums,
       async handler({ body, signal }) {

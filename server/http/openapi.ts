@@ -5,6 +5,15 @@ import { openApiPath, type Route } from './route.ts'
 
 type Json = { [key: string]: unknown }
 
+const API_KEY = {
+  type: 'http',
+  scheme: 'bearer',
+  description:
+    'An API key of this hub, sk-hub-... It is demanded when the hub listens beyond loopback, or requireApiKey is always.',
+}
+/** With a key, or where none is demanded without. */
+const SECURITY = [{ apiKey: [] }, {}]
+
 /** Every request, response and event of the table, with its schemas as components. */
 export function openApi(table: { routes: readonly Route[]; version: string }): Json {
   const names = { input: new Map<z.ZodType, string>(), output: new Map<z.ZodType, string>([[ErrorOut, 'Error']]) }
@@ -29,6 +38,7 @@ export function openApi(table: { routes: readonly Route[]; version: string }): J
         operationId: id,
         summary: route.summary,
         tags: [route.tag],
+        ...(route.scope !== 'public' && { security: SECURITY, 'x-role': route.scope === 'manage' ? 'admin' : 'use' }),
         ...(parameters.length > 0 && { parameters }),
         ...(route.request !== undefined && {
           requestBody: {
@@ -57,7 +67,10 @@ export function openApi(table: { routes: readonly Route[]; version: string }): J
     info: { title: 'AI Backend Hub', version: table.version, license: { name: 'MIT', identifier: 'MIT' } },
     servers: [{ url: '/' }],
     paths,
-    components: { schemas: { ...schemas(names.input, 'input'), ...schemas(names.output, 'output') } },
+    components: {
+      securitySchemes: { apiKey: API_KEY },
+      schemas: { ...schemas(names.input, 'input'), ...schemas(names.output, 'output') },
+    },
   }
 }
 

@@ -1,13 +1,14 @@
-/** A route is data: method, path, schemas and a handler. Validation, errors, the OpenAPI document and (later) authentication follow from the table. */
+/** A route is data: method, path, schemas and a handler. Validation, errors, the OpenAPI document and authentication follow from the table. */
 import type { IncomingMessage } from 'node:http'
 import type * as z from 'zod'
+import type { Caller, Need } from '../security/access.ts'
 import type { FileAnswer } from './file_answer.ts'
 import type { Sse, SseOptions } from './sse.ts'
 
 export type Method = 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'
 
 /** Who may call: anyone who reaches the door, any user of the models, or only who may change the hub. */
-export type Scope = 'public' | 'use' | 'manage'
+export type Scope = 'public' | Exclude<Need, 'editor'>
 
 export type Context<Body, Query, Params> = {
   /** What the request schema gave back: defaults are filled in. */
@@ -17,6 +18,7 @@ export type Context<Body, Query, Params> = {
   /** Aborts when the client goes away or the hub closes. */
   signal: AbortSignal
   requestId: string
+  caller: Caller
   request: IncomingMessage
   /**
    * Answers with server-sent events instead of one JSON value; return what it gives. The status line is sent with the

@@ -1,15 +1,17 @@
 /** The HTTP door: one node server, express for the routing, and the same checks around every route of the table. */
 import { randomUUID } from 'node:crypto'
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { createServer as createHttpServer } from 'node:http'
+import { createServer as createHttpServer, STATUS_CODES } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { setTimeout as wait } from 'node:timers/promises'
 import express from 'express'
 import { HubError } from '../lib/error.ts'
 import type { Log } from '../lib/log.ts'
+import { type Access, ANYONE, type Caller, type Need } from '../security/access.ts'
 import { checkOrigin, isLoopback, type OriginRules } from '../security/origin.ts'
 import { readJson } from './body.ts'
+import { shownBy, shownByUpgrade } from './credentials.ts'
 import { mountDocs } from './docs.ts'
 import { fromZodError, toOpenAiError } from './error.ts'
 import { FileAnswer } from './file_answer.ts'
@@ -30,8 +32,14 @@ export type ServerDeps = {
   pages?: Omit<PagesDeps, 'log'>
   /** Told of the requests that ask a model, and by the result how each ends. */
   requests?: Pick<RequestLog, 'begin'>
-  /** Takes WebSocket upgrades that passed the origin check. */
+  /** Who may call; without it everyone may do everything, on loopback. */
+  access?: Access
+  /** Where a line is written of everything that was managed. */
+  audit?: Log
+  /** Takes WebSocket upgrades that passed the checks. */
   upgrade?: (request: IncomingMessage, socket: Duplex, head: Buffer) => void
+  /** What an upgrade needs; `use` without it. */
+  upgradeNeed?: (request: IncomingMessage) => Need
 }
 
 export type Server = {
@@ -46,6 +54,9 @@ export type Server = {
 /** How long requests may take to end once the hub closes. */
 const CLOSE_MS = 1000
 
+/** What a 401 says of the way in. */
+const CHALLENGE = 'Bearer realm="AI Backend Hub"'
+
 const SECURITY_HEADERS: [string, string][] = [
   ['X-Content-Type-Options', 'nosniff'],
   ['X-Frame-Options', 'DENY'],
@@ -58,9 +69,18 @@ export function createServer(deps: ServerDeps): Server {
   let isClosing = false
   /** Requests that are being answered, each with what stops it. */
   const active = new Map<Promise<void>, AbortController>()
-  const upgraded = new Set<Duplex>()
+  /** Sockets, each with who opened it. */
+  const upgraded = new Map<Duplex, Caller['id']>()
   let begun = 0
-  const rules = (): OriginRules => ({ allowedOrigins: deps.allowedOrigins(), loopbackOnly: true })
+  const { access } = deps
+  // A page of a foreign name has no key to show; where keys are demanded, the hub may go by any name.
+  const rules = (): OriginRules => ({
+    allowedOrigins: deps.allowedOrigins(),
+    loopbackOnly: access?.isDemanded() !== true,
+  })
+  access?.onChange(key => {
+    for (const [socket, caller] of upgraded) if (caller === key) socket.destroy()
+  })
 
   const app = express()
   app.disable('x-powered-by')
@@ -92,7 +112,6 @@ export function createServer(deps: ServerDeps): Server {
     for (const route of routes) {
       app[method(route)](expressPath(path), (request, response) => {
         const stop = new AbortController()
-        if (route.scope !== 'public') begun++
         const answered = answer(route, request, response, stop).finally(() => active.delete(answered))
         active.set(answered, stop)
         return answered
@@ -124,14 +143,20 @@ export function createServer(deps: ServerDeps): Server {
     stop: AbortController,
   ): Promise<void> {
     let sse: Sse | undefined
+    let caller = ANYONE
     const { signal } = stop
     response.once('close', () => {
       if (!response.writableFinished) stop.abort()
     })
     const requestId = String(response.getHeader('x-request-id'))
-    const ended = route.asksModel && deps.requests?.begin({ id: requestId, endpoint: route.path }, signal)
+    let ended: ((error?: HubError) => void) | undefined
     try {
-      if (route.scope !== 'public') await deps.ready
+      if (route.scope !== 'public') {
+        caller = access?.admit(shownBy(request), route.scope) ?? ANYONE
+        begun++
+        if (route.asksModel) ended = deps.requests?.begin({ id: requestId, endpoint: route.path }, signal)
+        await deps.ready
+      }
       const params = parse(route.params, paramsOf(request.params), '')
       const query = parse(route.query, request.query, '')
       if (route.query === undefined) refuseQuery(request.query)
@@ -140,7 +165,8 @@ export function createServer(deps: ServerDeps): Server {
         sse = new Sse(response, options)
         return sse
       }
-      const result = await route.handler({ body, query, params, signal, requestId, request, stream })
+      const result = await route.handler({ body, query, params, signal, requestId, caller, request, stream })
+      if (route.scope === 'manage' && route.method !== 'GET') audit(request, { caller, body, result, id: requestId })
       if (result instanceof Sse) result.end()
       else if (result instanceof FileAnswer) await result.send(response)
       else sendJson(response, 200, result)
@@ -156,12 +182,27 @@ export function createServer(deps: ServerDeps): Server {
     }
   }
 
+  /** What was changed is told by its names alone: the values may be anybody's words. */
+  function audit(
+    request: express.Request,
+    { caller, body, result, id }: { caller: Caller; body: unknown; result: unknown; id: string },
+  ): void {
+    const made = typeof result === 'object' && result !== null && 'id' in result ? result.id : undefined
+    deps.audit?.info(`${request.method} ${request.path}`, {
+      by: caller.id,
+      changed: request.method === 'PATCH' ? Object.keys(body ?? {}).join(',') : undefined,
+      of: typeof made === 'string' ? made : undefined,
+      id,
+    })
+  }
+
   function sendError(error: HubError, request: IncomingMessage, response: ServerResponse): void {
     logError(error, request, response)
     if (response.headersSent || response.destroyed) {
       response.destroy()
       return
     }
+    if (error.code === 'invalid_api_key') response.setHeader('WWW-Authenticate', CHALLENGE)
     if (error.retryAfterS !== undefined) response.setHeader('Retry-After', Math.ceil(error.retryAfterS))
     const hasBody = request.headers['transfer-encoding'] !== undefined || Number(request.headers['content-length']) > 0
     if (hasBody && !request.complete) {
@@ -205,20 +246,26 @@ export function createServer(deps: ServerDeps): Server {
   })
   server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
     socket.on('error', () => socket.destroy())
-    upgraded.add(socket)
+    upgraded.set(socket, ANYONE.id)
     socket.once('close', () => upgraded.delete(socket))
     const verdict = checkOrigin(request.headers, rules())
-    if (!verdict.allowed) endRaw(socket, new HubError('forbidden', verdict.reason ?? 'Refused.'))
-    else if (deps.upgrade === undefined) endRaw(socket, new HubError('not_found', 'There is no WebSocket here.'))
-    else deps.upgrade(request, socket, head)
+    try {
+      if (!verdict.allowed) throw new HubError('forbidden', verdict.reason ?? 'Refused.')
+      if (deps.upgrade === undefined) throw new HubError('not_found', 'There is no WebSocket here.')
+      const caller = access?.admit(shownByUpgrade(request), deps.upgradeNeed?.(request) ?? 'use') ?? ANYONE
+      upgraded.set(socket, caller.id)
+      deps.upgrade(request, socket, head)
+    } catch (thrown) {
+      endRaw(socket, HubError.from(thrown))
+    }
   })
 
   return {
     async listen({ host, port }) {
-      if (!isLoopback(host)) {
+      if (!isLoopback(host) && access?.hasKey() !== true) {
         throw new HubError(
           'forbidden',
-          `The hub listens on this machine only (127.0.0.1, ::1 or localhost), not on '${host}': it has no API keys yet.`,
+          `Without an API key the hub listens on this machine only (127.0.0.1, ::1 or localhost), not on '${host}'. Make one first: ai-hub keys create NAME`,
           { param: 'host' },
         )
       }
@@ -230,7 +277,7 @@ export function createServer(deps: ServerDeps): Server {
         })
       })
       const { port: actual } = server.address() as AddressInfo
-      const name = host.includes(':') && !host.startsWith('[') ? `[${host}]` : host
+      const name = hostOfUrl(host)
       return { url: `http://${name}:${actual}`, port: actual }
     },
     use: () => ({ begun, open: active.size + upgraded.size }),
@@ -245,7 +292,7 @@ export function createServer(deps: ServerDeps): Server {
         wait(CLOSE_MS, undefined, { signal: deadline.signal }).catch(() => {}),
       ])
       deadline.abort()
-      for (const socket of upgraded) socket.destroy()
+      for (const socket of upgraded.keys()) socket.destroy()
       server.closeAllConnections()
       await closed
     },
@@ -320,10 +367,18 @@ function fromExpress(thrown: unknown): HubError {
   return HubError.from(thrown)
 }
 
+/** Who listens on every address of the machine is reached from the machine by its loopback one. */
+function hostOfUrl(host: string): string {
+  if (host === '0.0.0.0') return '127.0.0.1'
+  const bare = host.replace(/^\[|\]$/g, '')
+  if (bare === '::') return '[::1]'
+  return bare.includes(':') ? `[${bare}]` : bare
+}
+
 function endRaw(socket: Duplex, error: HubError): void {
   const body = JSON.stringify(toOpenAiError(error))
   socket.end(
-    `HTTP/1.1 ${error.status} ${error.status === 400 ? 'Bad Request' : error.status === 403 ? 'Forbidden' : 'Not Found'}\r\n` +
+    `HTTP/1.1 ${error.status} ${STATUS_CODES[error.status]}\r\n${error.code === 'invalid_api_key' ? `WWW-Authenticate: ${CHALLENGE}\r\n` : ''}` +
       `Content-Type: application/json\r\nContent-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
     () => socket.destroy(),
   )

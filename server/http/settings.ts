@@ -34,7 +34,7 @@ export function settingsRoutes(deps: SettingsDeps): Route[] {
       path: '/v1/settings',
       summary: 'Every setting, its value, where that comes from and when a change counts',
       tag: 'Hub',
-      scope: 'use',
+      scope: 'manage',
       response: SettingsAnswer,
       handler: () => answer(resolve(), deps),
     }),

@@ -23,18 +23,17 @@ import {
   TrainingStreamEvent,
 } from '../wire/training.ts'
 import { followJob } from './follow_job.ts'
-import { type Route, route, type Scope } from './route.ts'
+import { type Route, route } from './route.ts'
 
 export type TrainingDeps = { home: string; jobs: Jobs; schedules: Schedules }
 
 export function trainingRoutes(deps: TrainingDeps): Route[] {
   const { home, jobs, schedules } = deps
   const params = z.strictObject({ id: z.string() })
-  const common = { tag: 'Training', scope: 'use' as Scope }
+  const common = { tag: 'Training', scope: 'manage' as const }
   return [
     route({
       ...common,
-      scope: 'manage',
       method: 'POST',
       path: '/v1/training/start',
       summary: 'Train an adapter, or with dry_run see the plan with its reasons first',
@@ -58,7 +57,6 @@ export function trainingRoutes(deps: TrainingDeps): Route[] {
     }),
     route({
       ...common,
-      scope: 'manage',
       method: 'POST',
       path: '/v1/training/search',
       summary: 'Look for the learning rate and the rank by short trials, then train with the best',
@@ -120,7 +118,6 @@ export function trainingRoutes(deps: TrainingDeps): Route[] {
     }),
     route({
       ...common,
-      scope: 'manage',
       method: 'POST',
       path: '/v1/training/schedules',
       summary: 'Train at night on what a dataset has gained',
@@ -130,7 +127,6 @@ export function trainingRoutes(deps: TrainingDeps): Route[] {
     }),
     route({
       ...common,
-      scope: 'manage',
       method: 'DELETE',
       path: '/v1/training/schedules/{id}',
       summary: 'Delete a schedule; its adapters stay',

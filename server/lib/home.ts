@@ -24,7 +24,7 @@ export const HubRecord = z.object({
   url: z.string(),
   version: z.string(),
   startedAt: z.number(),
-  /** Whoever can read this file may use the language server. */
+  /** Whoever can read this file may do everything, without an API key. */
   token: z.string().optional(),
 })
 export type HubRecord = z.infer<typeof HubRecord>

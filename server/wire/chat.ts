@@ -154,7 +154,10 @@ export const ChatRequest = z.strictObject({
   verbosity: z
     .literal('medium', { error: "The only verbosity is 'medium': local models have no such control." })
     .nullish(),
-  store: z.boolean().nullish().describe('true = the conversation is kept, and may be used for training'),
+  store: z
+    .boolean()
+    .nullish()
+    .describe('true = the conversation is kept, and may be used for training; when absent, as the API key says'),
   functions: refused("'functions' is deprecated and not supported; use 'tools'."),
   function_call: refused("'function_call' is deprecated and not supported; use 'tool_choice'."),
   audio: refused("'audio' is not supported: the answer is text."),

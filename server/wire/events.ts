@@ -5,6 +5,10 @@ import { ModelFolder, ModelState } from './model.ts'
 import { RequestOut } from './requests.ts'
 import { JobProgress, TrainingEventOut, TrainingJobOut } from './training.ts'
 
+/** Subprotocols of a client in a browser: the one that is spoken, and before a key the one that shows it. */
+export const EVENTS_PROTOCOL = 'ai-hub'
+export const KEY_PROTOCOL = 'ai-hub-key.'
+
 /** A model in a few words; GET /v1/models/status says more. */
 export const ModelBrief = z.object({
   id: z.string(),

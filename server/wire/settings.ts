@@ -10,6 +10,10 @@ export const Settings = z.strictObject({
     .max(255)
     .default('127.0.0.1')
     .describe('Address that the hub listens on. Without API keys only a loopback address is accepted.'),
+  requireApiKey: z
+    .enum(['auto', 'always'])
+    .default('auto')
+    .describe('When requests need an API key: auto = once the hub listens beyond loopback, always = on loopback too.'),
   home: z
     .string()
     .default('')
@@ -98,6 +102,7 @@ export const APPLIES: { readonly [K in SettingName]: Applies } = {
   port: 'restart',
   // Through the API a page or program could open the hub to the network, or point it at other files, at its next start.
   host: 'start_only',
+  requireApiKey: 'now',
   home: 'start_only',
   device: 'next_load',
   gpuLayers: 'next_load',
@@ -249,6 +254,7 @@ const fixed = (name: string) =>
 export const SettingsPatch = z.strictObject({
   port: change(Settings.shape.port),
   host: fixed('host'),
+  requireApiKey: change(Settings.shape.requireApiKey),
   home: z.never("'home' cannot be changed through the API; use --home or AI_HUB_HOME.").optional(),
   device: change(Settings.shape.device),
   gpuLayers: change(Settings.shape.gpuLayers),

@@ -20,14 +20,14 @@ test('a refusal keeps its code, so that it is shown as one and not as a fault of
     response.end(JSON.stringify({ error: { message: 'needs 9 GiB', code: 'insufficient_memory' } }))
   })
   await assert.rejects(
-    callHub(url, 'POST', '/x', {}),
+    callHub({ url }, 'POST', '/x', {}),
     (error: HubError) => error.code === 'insufficient_memory' && error.message === 'needs 9 GiB',
   )
 })
 
 test('a hub that ends before it answers is said to have ended', async context => {
   const url = await serve(context, request => request.socket.destroy())
-  await assert.rejects(callHub(url, 'GET', '/x'), (error: HubError) => error.code === 'shutting_down')
+  await assert.rejects(callHub({ url }, 'GET', '/x'), (error: HubError) => error.code === 'shutting_down')
 })
 
 test('a call can be stopped, and what is sent arrives', async context => {
@@ -36,9 +36,9 @@ test('a call can be stopped, and what is sent arrives', async context => {
     if (request.url === '/echo') request.pipe(response)
     else stop.abort()
   })
-  assert.deepEqual(await callHub(url, 'POST', '/echo', { text: 'chữ' }), { text: 'chữ' })
+  assert.deepEqual(await callHub({ url }, 'POST', '/echo', { text: 'chữ' }), { text: 'chữ' })
   await assert.rejects(
-    callHub(url, 'GET', '/wait', undefined, stop.signal),
+    callHub({ url }, 'GET', '/wait', undefined, stop.signal),
     (error: HubError) => error.code === 'cancelled',
   )
 })

@@ -19,12 +19,16 @@ async function server(
     listening.closeAllConnections()
     listening.close()
   })
-  return createApi(async () => `http://127.0.0.1:${(listening.address() as AddressInfo).port}`)
+  return createApi(async () => ({
+    url: `http://127.0.0.1:${(listening.address() as AddressInfo).port}`,
+    token: 'secret',
+  }))
 }
 
-test('a call names method, path and body, and ids stay one part of the path', async context => {
+test('a call shows the token, names method, path and body, and ids stay one part of the path', async context => {
   const seen: string[] = []
-  const api = await server(context, ({ method, url }, body, response) => {
+  const api = await server(context, ({ method, url, headers }, body, response) => {
+    assert.equal(headers.authorization, 'Bearer secret')
     seen.push(`${method} ${url} ${body}`)
     response.end('{"data":[]}')
   })

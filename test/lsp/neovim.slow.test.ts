@@ -103,7 +103,6 @@ test('Neovim: findings, code actions that are resolved when chosen, and a clean 
   const deps = { models, defaultModel: () => 'fake', version: '0', home, collect: () => {}, log: silentLog }
   const time = { now: () => performance.now(), wait: () => new Promise<void>(() => {}) }
   const door = createLspDoor({
-    token,
     log: silentLog,
     open: async () => socket => void connect({ ...deps, ...time }, socket),
   })

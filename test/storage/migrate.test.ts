@@ -91,6 +91,7 @@ test("the program's own migrations: numbered without a gap, applied, and stable 
     assert.deepEqual(tables(db), [
       'ab_conversations',
       'ab_tests',
+      'api_keys',
       'conversation_messages',
       'conversation_search',
       'conversation_search_config',

@@ -17,6 +17,7 @@ import type { EndpointDeps } from './http/generate.ts'
 import { historyRoutes, keepHistory } from './http/history.ts'
 import { keyRoutes } from './http/keys.ts'
 import { isLsp } from './http/lsp.ts'
+import { pullRoutes } from './http/pulls.ts'
 import { createRequestLog, requestRoutes } from './http/requests.ts'
 import { responsesRoutes } from './http/responses.ts'
 import { createServer, type Server } from './http/server.ts'
@@ -25,6 +26,7 @@ import { chatKeeper, storedChatRoutes } from './http/stored_chats.ts'
 import { trainingRoutes } from './http/training.ts'
 import { doctorDeps } from './hub_checks.ts'
 import { loadSettings, measuredBytes, measuredOf, profileKey, rates, readSettingsFile } from './hub_loading.ts'
+import { openPulls } from './hub_pulls.ts'
 import { defaultModel, foundGpus, systemStatus } from './hub_status.ts'
 import { HubError } from './lib/error.ts'
 import { createGpuReader } from './lib/gpu_load.ts'
@@ -213,6 +215,15 @@ export async function startHub(options: HubOptions): Promise<Hub> {
     closers.push(() => history.close())
     const door = events
     const { publish, close: closeEvents } = events
+    const pulls = openPulls({
+      home,
+      env: options.env,
+      registry,
+      space: () => models.spaceForModel(),
+      changed: pull => publish({ type: 'model.pull', pull }),
+      log: log.child('pulls'),
+    })
+    closers.push(() => pulls.close())
     const training = openTraining({
       home,
       db,
@@ -303,6 +314,7 @@ export async function startHub(options: HubOptions): Promise<Hub> {
         }),
         ...requestRoutes({ requests }),
         ...historyRoutes({ history: history.read }),
+        ...pullRoutes({ pulls }),
         ...responsesRoutes({ ...endpoints, db }),
         ...storedChatRoutes({ db }),
         ...conversationRoutes({ db, now: Date.now }),
@@ -368,6 +380,8 @@ export async function startHub(options: HubOptions): Promise<Hub> {
     void ready.then(scanned.resolve, scanned.resolve)
     ready.catch(thrown => log.error('the model folders cannot be read', { reason: HubError.from(thrown).message }))
     void ready.then(() => loadPinned(models, log)).catch(() => undefined)
+    // What was asked for and not yet whole goes on.
+    void ready.then(() => pulls.start()).catch(() => undefined)
     void ready
       .then(() => training.start())
       .catch(thrown => {
@@ -377,7 +391,10 @@ export async function startHub(options: HubOptions): Promise<Hub> {
     const { idle, stop: stopWatching } = watchIdle({
       minutes: () => settings.idleExitMinutes,
       busy: () =>
-        server.use().open > 0 || models.list().some(model => model.inUse > 0) || jobsOf(db, BUSY_JOBS).length > 0,
+        server.use().open > 0 ||
+        models.list().some(model => model.inUse > 0) ||
+        pulls.busy() > 0 ||
+        jobsOf(db, BUSY_JOBS).length > 0,
       uses: () => server.use().begun,
       now: Date.now,
     })

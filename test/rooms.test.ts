@@ -29,6 +29,7 @@ const LEVEL: { [room: string]: number } = {
   'server/editors.ts': 5.5,
   'server/hub_checks.ts': 5.5,
   'server/hub_loading.ts': 5.5,
+  'server/hub_pulls.ts': 5.5,
   'server/hub_status.ts': 5.5,
   'server/hub.ts': 6,
   'server/commands.ts': 7,

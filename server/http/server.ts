@@ -325,10 +325,11 @@ function method(route: Route): 'get' | 'post' | 'put' | 'patch' | 'delete' {
   return route.method.toLowerCase() as 'get' | 'post' | 'put' | 'patch' | 'delete'
 }
 
-/** Routes by path; literal paths come before those with parameters, so that `/v1/models/status` is not a model id. */
+/** Routes by path; literal paths come before those with parameters, and those before a rest, so that `/v1/models/status` is not a model id. */
 function byPath(routes: readonly Route[]): [string, Route[]][] {
   const paths = Map.groupBy(routes, route => route.path)
-  return [...paths].sort(([a], [b]) => Number(a.includes('{')) - Number(b.includes('{')))
+  const looseness = (path: string) => (path.includes('*}') ? 2 : path.includes('{') ? 1 : 0)
+  return [...paths].sort(([a], [b]) => looseness(a) - looseness(b))
 }
 
 function answerPreflight(request: IncomingMessage, response: ServerResponse): void {

@@ -20,6 +20,7 @@ export const STATUS = {
   internal: 500,
   training_failed: 500,
   unusable_answer: 502,
+  download_failed: 502,
   worker_crashed: 503,
   model_load_failed: 503,
   insufficient_memory: 503,

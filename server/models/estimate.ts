@@ -1,5 +1,7 @@
 /** How much memory a model will take: an estimate from its header, replaced by what was measured once it ran. */
 import type { GgufFacts } from '../wire/model.ts'
+import type { MemoryFit } from '../wire/pull.ts'
+import type { Device } from '../wire/worker.ts'
 
 export type Need = {
   weightsBytes: number
@@ -16,7 +18,7 @@ const PROCESS_BYTES = 80 * 2 ** 20
 const LOGIT_ROWS = 64
 
 export function estimateNeed(
-  facts: GgufFacts,
+  facts: Pick<GgufFacts, 'kv_bytes_per_token' | 'embedding_size' | 'heads' | 'vocabulary_size'>,
   fileBytes: number,
   settings: { contextTokens: number; batchTokens: number; kvType: keyof typeof KV_FACTOR },
 ): Need {
@@ -38,4 +40,30 @@ export function fitLayers(need: Need, layers: number, usableBytes: number): numb
   if (need.totalBytes <= usableBytes) return -1
   const perLayer = (need.weightsBytes + need.kvBytes) / (layers + 1)
   return Math.max(0, Math.min(layers, Math.floor((usableBytes - need.overheadBytes) / perLayer)))
+}
+
+/** Memory that a model may take here, in bytes, and how it would be loaded. */
+export type ModelSpace = {
+  device: Device
+  deviceBytes: number
+  /** Main memory beside that of the device; 0 where they are the same. */
+  mainBytes: number
+  load: { contextTokens: number; batchTokens: number; kvType: keyof typeof KV_FACTOR }
+}
+
+/** Numbers of a model of 4 to 8 billion parameters; smaller ones need less, so that the estimate is on the safe side. */
+const TYPICAL = { kv_bytes_per_token: 144 * 2 ** 10, embedding_size: 4096, heads: 32, vocabulary_size: 152_000 }
+
+/** Where a model of which only the size of its files is known would run. */
+export function fitOfSize(
+  fileBytes: number,
+  space: ModelSpace,
+  kvBytesPerToken = TYPICAL.kv_bytes_per_token,
+): MemoryFit {
+  const facts = { ...TYPICAL, kv_bytes_per_token: kvBytesPerToken }
+  const need = Math.ceil(estimateNeed(facts, fileBytes, space.load).totalBytes)
+  const { device, deviceBytes, mainBytes } = space
+  const whole = device === 'cpu' ? 'memory' : 'device'
+  const fit = need <= deviceBytes ? whole : mainBytes > 0 && need <= deviceBytes + mainBytes ? 'shared' : 'no'
+  return { fit, need_bytes: need, free_bytes: Math.floor(deviceBytes + (fit === 'shared' ? mainBytes : 0)) }
 }

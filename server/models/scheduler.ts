@@ -8,7 +8,7 @@ import type { Memory } from '../lib/memory.ts'
 import type { ModelFile, ModelState } from '../wire/model.ts'
 import type { Answer, Ask, Device, Generate, GenerateEvent, LoadOptions, ModelInfo, Timings } from '../wire/worker.ts'
 import { CPU_REPORT, chooseLibrary, type DeviceReport, freeDeviceBytes, type Library } from './devices.ts'
-import { estimateNeed, fitLayers, type Need } from './estimate.ts'
+import { estimateNeed, fitLayers, type ModelSpace, type Need } from './estimate.ts'
 import type { Lease, ModelStatus, Models, Speeds } from './models.ts'
 import type { StartWorker, WorkerProcess } from './process.ts'
 import { type Neighbour, type Reservation, Reservations, type ReserveOptions, type Space } from './reserve.ts'
@@ -454,6 +454,31 @@ export class Scheduler implements Models {
       Math.min(settings.memoryFraction * (freeBytes - pending), most - setAside(false) - reserved),
     )
     return { report, freeBytes, usableBytes, mostBytes: most - setAside(true) }
+  }
+
+  /** What a model that is not here yet could take: of the device that is used, and of main memory, in bytes. */
+  async spaceForModel(): Promise<ModelSpace> {
+    const settings = this.#deps.settings()
+    const { report, usableBytes, mostBytes } = await this.#room()
+    const idle = [...this.#entries.values()].reduce(
+      (sum, { resident, file }) =>
+        resident === undefined || resident.options.device !== report.device || file.sidecar.pin === true
+          ? sum
+          : sum + resident.needBytes,
+      0,
+    )
+    // Models that are loaded now make room for it, so that what they hold counts as well.
+    const deviceBytes = Math.max(0, Math.min(mostBytes, usableBytes + idle))
+    const main = this.#deps.memory().availableBytes * settings.memoryFraction
+    const hasOwnMemory = report.device !== 'cpu' && freeDeviceBytes(report) > 0
+    const { contextTokens, batchTokens, kvType } = settings
+    return {
+      device: report.device,
+      deviceBytes,
+      // A device that shares the machine's memory has no second one beside it.
+      mainBytes: hasOwnMemory ? main : 0,
+      load: { contextTokens, batchTokens, kvType },
+    }
   }
 
   // Memory for others than models.

@@ -2,6 +2,7 @@
 import * as z from 'zod'
 import { SystemLoad } from './load.ts'
 import { ModelFolder, ModelState } from './model.ts'
+import { PullOut } from './pull.ts'
 import { RequestOut } from './requests.ts'
 import { JobProgress, TrainingEventOut, TrainingJobOut } from './training.ts'
 
@@ -44,6 +45,8 @@ export const HubEvent = z.discriminatedUnion('type', [
   z.object({ type: z.literal('model.progress'), id: z.string(), fraction: z.number().describe('0 to 1') }),
   /** Files came or went; the list is the new one. */
   z.object({ type: z.literal('models.changed'), models: z.array(ModelBrief) }),
+  /** A download of a model changed its state, or bytes came; cancelled with no bytes, it is gone. */
+  z.object({ type: z.literal('model.pull'), pull: PullOut }),
   /** Every two seconds. */
   z.object({ type: z.literal('system.load'), load: SystemLoad }),
   /** A request to a model has ended. */

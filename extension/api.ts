@@ -3,7 +3,7 @@ import type { AdapterList, AdapterOut } from '../server/wire/adapter.ts'
 import type { DatasetList } from '../server/wire/dataset.ts'
 import type { EvaluationOut } from '../server/wire/evaluation.ts'
 import type { QualityReport } from '../server/wire/quality.ts'
-import type { ModelStatusList, ModelStatusOut } from '../server/wire/system.ts'
+import type { ModelStatusList, ModelStatusOut, SystemStatus } from '../server/wire/system.ts'
 import type { TrainingDryRun, TrainingJobOut, TrainingStatusList } from '../server/wire/training.ts'
 import type { HubAddress } from './home.ts'
 
@@ -51,6 +51,7 @@ export function createApi(hub: () => Promise<HubAddress>) {
     /** The hub's answer as it is, whatever it says. */
     send,
     models: async () => (await call<Output<typeof ModelStatusList>>('GET', '/v1/models/status')).data,
+    system: () => call<Output<typeof SystemStatus>>('GET', '/v1/system/status'),
     load: (model: string, signal?: AbortSignal) => call<ModelStatusOut>('POST', '/v1/models/load', { model }, signal),
     unload: (model: string) => call<ModelStatusOut>('POST', '/v1/models/unload', { model }),
 

@@ -8,6 +8,8 @@ export type HubAddress = {
   /** `http://127.0.0.1:8000`, no slash at the end */
   url: string
   token?: string
+  /** Of the program that runs. */
+  version?: string
 }
 type HubRecord = HubAddress & { pid: number; startedAt: number }
 
@@ -36,16 +38,19 @@ export async function findHub(home: string): Promise<HubAddress | undefined> {
   if (record === undefined) return undefined
   const health = await readHealth(record.url)
   if (health?.pid !== record.pid || health.started_at !== record.startedAt) return undefined
-  const { url, token } = record
-  return { url, ...(token !== undefined && { token }) }
+  const { pid: _pid, startedAt: _startedAt, ...address } = record
+  return address
 }
 
 /** What GET /health says, or undefined when nothing of the kind answers within two seconds. */
-export async function readHealth(url: string): Promise<{ pid: number; started_at: number } | undefined> {
+export async function readHealth(
+  url: string,
+): Promise<{ pid: number; started_at: number; version?: string } | undefined> {
   try {
     const response = await fetch(`${url}/health`, { signal: AbortSignal.timeout(2000) })
-    const { pid, started_at } = (await response.json()) as { [name: string]: unknown }
-    return typeof pid === 'number' && typeof started_at === 'number' ? { pid, started_at } : undefined
+    const { pid, started_at, version } = (await response.json()) as { [name: string]: unknown }
+    if (typeof pid !== 'number' || typeof started_at !== 'number') return undefined
+    return { pid, started_at, ...(typeof version === 'string' && { version }) }
   } catch {
     return undefined
   }
@@ -55,9 +60,15 @@ export async function readHealth(url: string): Promise<{ pid: number; started_at
 export function readRecord(home: string): HubRecord | undefined {
   try {
     const value = JSON.parse(readFileSync(join(home, 'hub.json'), 'utf8')) as { [name: string]: unknown }
-    const { pid, url, startedAt, token } = value
+    const { pid, url, startedAt, token, version } = value
     if (typeof pid !== 'number' || typeof url !== 'string' || typeof startedAt !== 'number') return undefined
-    return { pid, url, startedAt, ...(typeof token === 'string' && { token }) }
+    return {
+      pid,
+      url,
+      startedAt,
+      ...(typeof token === 'string' && { token }),
+      ...(typeof version === 'string' && { version }),
+    }
   } catch {
     return undefined
   }

@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import * as vscode from 'vscode'
 import { findHub, type HubAddress, readHealth, readRecord, resolveHome } from './home.ts'
-import { LaunchError, launchHub, type Program, runCommand } from './launch.ts'
+import { endProcess, LaunchError, type LaunchReason, launchHub, type Program, runCommand } from './launch.ts'
 import { findNode, WANTED_NODE } from './node.ts'
 import { readSettings } from './settings.ts'
 
@@ -33,6 +33,7 @@ export class Hub implements vscode.Disposable {
   #starts: number[] = []
   /** The user stopped it, or it cannot run: nothing but the user starts it again. */
   #held = false
+  #versionTold: string | undefined
   readonly #looking: NodeJS.Timeout
 
   constructor(context: vscode.ExtensionContext, log: vscode.LogOutputChannel) {
@@ -64,12 +65,12 @@ export class Hub implements vscode.Disposable {
     return readSettings().hub.url === ''
   }
 
-  /** The hub's command line, for what is done without its API. @throws NoHub without a Node that is new enough */
+  /** The hub's command line, for what is done without its API. @throws LaunchError without a Node that is new enough */
   program(): Program {
     const { folder, home } = this
     const node = findNode({ program: folder })
     if (node === undefined) {
-      throw new NoHub(vscode.l10n.t('Node {0} was not found; the hub runs on it.', WANTED_NODE))
+      throw new LaunchError(vscode.l10n.t('Node {0} was not found; the hub runs on it.', WANTED_NODE), 'node')
     }
     const cache = this.#context.globalStorageUri.fsPath
     return { node, folder, home, ...(folder !== this.#context.extensionPath && { cache: join(cache, 'compiled') }) }
@@ -89,6 +90,17 @@ export class Hub implements vscode.Disposable {
     this.#starts = []
     if (options.anyPort === true) void this.#context.globalState.update(ANY_PORT, true)
     return this.ensure()
+  }
+
+  /** Ends the hub, for all windows, and starts the one of this extension. @throws NoHub */
+  async restart(): Promise<HubAddress> {
+    const record = readRecord(this.home)
+    const isRunning = record !== undefined && (await findHub(this.home)) !== undefined
+    if (isRunning) {
+      this.#log.info('ending the hub to start it again', record.pid)
+      await endProcess(record.pid, this.#wait)
+    }
+    return this.start()
   }
 
   /** Its connection broke: it has ended, or is another one now. */
@@ -141,35 +153,59 @@ export class Hub implements vscode.Disposable {
     const { url } = readSettings().hub
     if (url === '') return findHub(this.home)
     const bare = url.replace(/\/+$/, '')
-    if ((await readHealth(bare)) === undefined) return undefined
+    const health = await readHealth(bare)
+    if (health === undefined) return undefined
     // The token of a hub on this machine is in its home; that of another one the user has to give.
     const record = readRecord(this.home)
     const token = record?.url === bare ? record.token : await this.#context.secrets.get(tokenKey(bare))
-    return { url: bare, ...(token !== undefined && { token }) }
+    const { version } = health
+    return { url: bare, ...(token !== undefined && { token }), ...(version !== undefined && { version }) }
   }
 
-  #launch(): Promise<HubAddress> {
+  async #launch(): Promise<HubAddress> {
     const program = this.program()
     this.#log.info('starting the hub', program)
-    return Promise.resolve(
-      vscode.window.withProgress(
-        { location: vscode.ProgressLocation.Window, title: vscode.l10n.t('Starting the AI hub') },
-        () =>
-          launchHub(program, {
-            anyPort: this.#context.globalState.get(ANY_PORT, false),
-            wait: ms => new Promise(resolve => setTimeout(resolve, ms)),
-            signal: this.#closed.signal,
-          }),
-      ),
-    )
+    const launch = (anyPort: boolean): Promise<HubAddress> =>
+      launchHub(program, { anyPort, wait: this.#wait, signal: this.#closed.signal })
+    const title = vscode.l10n.t('Starting the AI hub')
+    return vscode.window.withProgress({ location: vscode.ProgressLocation.Window, title }, async () => {
+      try {
+        return await launch(false)
+      } catch (thrown) {
+        // The user chose once that another port is better than none.
+        const isAllowed = this.#context.globalState.get(ANY_PORT, false)
+        if (isAllowed && thrown instanceof LaunchError && thrown.reason === 'port') return launch(true)
+        throw thrown
+      }
+    })
   }
+
+  readonly #wait = (ms: number): Promise<void> => new Promise(resolve => setTimeout(resolve, ms))
 
   #use(address: HubAddress): HubAddress {
     const isNew = address.url !== this.#address?.url || address.token !== this.#address.token
     this.#address = address
-    if (isNew) this.#log.info('the hub is at', address.url)
+    if (isNew) {
+      this.#log.info('the hub is at', address.url)
+      this.#compareVersion(address)
+    }
     this.#set('ready')
     return address
+  }
+
+  /** A hub that another version of the extension started serves this one too, as far as it can: said once. */
+  #compareVersion({ version }: HubAddress): void {
+    const { version: own } = this.#context.extension.packageJSON as { version: string }
+    if (version === undefined || version === own || version === this.#versionTold) return
+    this.#versionTold = version
+    const isOlder = version.localeCompare(own, undefined, { numeric: true }) < 0
+    this.#tell(
+      isOlder
+        ? vscode.l10n.t('The hub that runs is version {0}, older than this extension, which is {1}.', version, own)
+        : vscode.l10n.t('The hub that runs is version {0}, newer than this extension, which is {1}.', version, own),
+      isOlder ? (this.isLocal ? ['restart'] : []) : ['reload'],
+      vscode.window.showWarningMessage,
+    )
   }
 
   #set(state: HubState): void {
@@ -183,28 +219,46 @@ export class Hub implements vscode.Disposable {
     if (this.#closed.signal.aborted) return new NoHub('closed')
     const message = thrown instanceof Error ? thrown.message : String(thrown)
     this.#log.error('the hub did not start', message)
-    if (thrown instanceof LaunchError && thrown.reason === 'port') {
-      return this.#tell(message, ['anyPort', 'tryAgain'])
+    const actions: { [reason in LaunchReason]: Action[] } = {
+      port: ['anyPort', 'tryAgain'],
+      disk: ['home', 'doctor', 'tryAgain'],
+      // The doctor runs on Node itself.
+      node: ['node', 'tryAgain'],
+      other: ['doctor', 'logs', 'tryAgain'],
     }
-    return this.#tell(vscode.l10n.t('The AI hub did not start. {0}', message), ['doctor', 'logs', 'tryAgain'])
+    const reason = thrown instanceof LaunchError ? thrown.reason : 'other'
+    return this.#tell(vscode.l10n.t('The AI hub did not start. {0}', message), actions[reason])
   }
 
   /** Shows a problem with the actions that solve it, without waiting for the user. */
-  #tell(message: string, actions: Action[]): NoHub {
-    const titles: { [action in Action]: string } = {
-      anyPort: vscode.l10n.t('Use Another Port'),
-      tryAgain: vscode.l10n.t('Try Again'),
-      settings: vscode.l10n.t('Open Settings'),
-      logs: vscode.l10n.t('Show Logs'),
-      doctor: vscode.l10n.t('Run Doctor'),
+  #tell(
+    message: string,
+    actions: Action[],
+    show: (message: string, ...titles: string[]) => Thenable<string | undefined> = vscode.window.showErrorMessage,
+  ): NoHub {
+    const { commands } = vscode
+    const known: { [action in Action]: [title: string, run: () => Thenable<unknown>] } = {
+      anyPort: [vscode.l10n.t('Use Another Port'), () => commands.executeCommand('aiHub.startHub', true)],
+      tryAgain: [vscode.l10n.t('Try Again'), () => commands.executeCommand('aiHub.startHub')],
+      settings: [
+        vscode.l10n.t('Open Settings'),
+        () => commands.executeCommand('workbench.action.openSettings', 'aiHub.hub'),
+      ],
+      logs: [vscode.l10n.t('Show Logs'), () => commands.executeCommand('aiHub.showLogs')],
+      doctor: [vscode.l10n.t('Run Doctor'), () => commands.executeCommand('aiHub.doctor')],
+      restart: [vscode.l10n.t('Restart the Hub'), () => commands.executeCommand('aiHub.restartHub')],
+      reload: [vscode.l10n.t('Reload Window'), () => commands.executeCommand('workbench.action.reloadWindow')],
+      node: [vscode.l10n.t('Get Node'), () => vscode.env.openExternal(vscode.Uri.parse(NODE_PAGE))],
+      home: [
+        vscode.l10n.t('Open the Folder'),
+        () => commands.executeCommand('revealFileInOS', vscode.Uri.file(this.home)),
+      ],
     }
     const act = async (): Promise<void> => {
-      const chosen = await vscode.window.showErrorMessage(message, ...actions.map(action => titles[action]))
-      const action = actions.find(each => titles[each] === chosen)
-      if (action === 'logs') await vscode.commands.executeCommand('aiHub.showLogs')
-      else if (action === 'doctor') await vscode.commands.executeCommand('aiHub.doctor')
-      else if (action === 'settings') await vscode.commands.executeCommand('workbench.action.openSettings', 'aiHub.hub')
-      else if (action !== undefined) await vscode.commands.executeCommand('aiHub.startHub', action === 'anyPort')
+      const chosen = await show(message, ...actions.map(action => known[action][0]))
+      await actions
+        .map(action => known[action])
+        .find(([title]) => title === chosen)?.[1]()
     }
     void act()
     return new NoHub(message)
@@ -222,6 +276,7 @@ export class Hub implements vscode.Disposable {
   }
 }
 
-type Action = 'anyPort' | 'tryAgain' | 'settings' | 'logs' | 'doctor'
+type Action = 'anyPort' | 'tryAgain' | 'settings' | 'logs' | 'doctor' | 'restart' | 'reload' | 'node' | 'home'
+const NODE_PAGE = 'https://nodejs.org/en/download'
 const ANY_PORT = 'anyPort'
 const tokenKey = (url: string): string => `token ${url}`

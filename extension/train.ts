@@ -220,15 +220,26 @@ export function tellStatus(status: TrainingJobOut['status']): string {
   return words[status]
 }
 
-/** Runs with a notification that cancels; undefined when it was cancelled. */
-export async function withCancel<T>(title: string, run: (signal: AbortSignal) => Promise<T>): Promise<T | undefined> {
+/**
+ * Runs with a notification that cancels; undefined when it was cancelled.
+ * @param run may report how far it is, in percent of all
+ */
+export async function withCancel<T>(
+  title: string,
+  run: (signal: AbortSignal, report: (message: string, percent?: number) => void) => Promise<T>,
+): Promise<T | undefined> {
   return vscode.window.withProgress(
     { location: vscode.ProgressLocation.Notification, title, cancellable: true },
-    async (_progress, token) => {
+    async (progress, token) => {
       const stop = new AbortController()
       token.onCancellationRequested(() => stop.abort())
+      let shown = 0
+      const report = (message: string, percent = shown): void => {
+        progress.report({ message, increment: Math.max(0, percent - shown) })
+        shown = Math.max(shown, percent)
+      }
       try {
-        return await run(stop.signal)
+        return await run(stop.signal, report)
       } catch (thrown) {
         if (stop.signal.aborted) return undefined
         throw thrown

@@ -6,6 +6,7 @@ import { runAdapters } from './cli/adapters.ts'
 import { fetchModels } from './cli/api.ts'
 import { type Command, helpText, parseCommandLine, UsageError } from './cli/args.ts'
 import { runChat } from './cli/chat.ts'
+import { type CudaOptions, runCuda } from './cli/cuda.ts'
 import { runDatasets } from './cli/datasets.ts'
 import { runDoctor } from './cli/doctor.ts'
 import { type EvaluateOptions, runEvaluate } from './cli/evaluate.ts'
@@ -17,13 +18,16 @@ import { terminalOf } from './cli/terminal.ts'
 import { toyHint } from './cli/toy.ts'
 import { runTrain, type TrainOptions } from './cli/train.ts'
 import { CONVERTER_SCRIPT, type Hub, openAudit, PROBE_SCRIPT, startHub, VERSION } from './hub.ts'
-import { doctorDeps } from './hub_checks.ts'
+import { doctorDeps, toDeviceReport } from './hub_checks.ts'
 import { HubError } from './lib/error.ts'
+import { findCudaRuntimes, findGpus } from './lib/gpu.ts'
 import { ensureHome, findHub, resolveHome } from './lib/home.ts'
 import { silentLog } from './lib/log.ts'
 import { physicalCores } from './lib/memory.ts'
 import { findPortHolder, isPortFree } from './lib/port.ts'
 import { createAdapters } from './models/adapter_registry.ts'
+import { fetchPack, isPackInstalled, nativeFolder, offerPack, packFacts } from './models/cuda_pack.ts'
+import { probeLibrary } from './models/devices.ts'
 import { createRegistry } from './models/registry.ts'
 import { createKey, listApiKeys, removeKey } from './security/keys.ts'
 import { openDatabase } from './storage/db.ts'
@@ -91,6 +95,8 @@ async function run(command: Command): Promise<number> {
     }
     case 'doctor':
       return doctor(homeOf(command.home), command.json)
+    case 'cuda':
+      return cuda(homeOf(command.home), command.options)
     case 'adapters':
       return adapters(homeOf(command.home), command)
     case 'datasets': {
@@ -101,8 +107,11 @@ async function run(command: Command): Promise<number> {
   }
 }
 
-function homeOf(home: string | undefined): string {
-  return resolveHome({ home, env: process.env })
+function homeOf(given: string | undefined): string {
+  const home = resolveHome({ home: given, env: process.env })
+  // The processes with native code, which are started from here, look there too.
+  process.env.AI_HUB_NATIVE ??= nativeFolder(home) ?? ''
+  return home
 }
 
 async function serve(home: string, settings: { [name: string]: string }): Promise<number> {
@@ -293,6 +302,30 @@ function openKeys(home: string): KeyRing & { close(): void } {
     },
     close: () => db.close(),
   }
+}
+
+async function cuda(home: string, options: CudaOptions): Promise<number> {
+  const facts = packFacts()
+  const folder = nativeFolder(home, facts)
+  const signal = untilInterrupted()
+  const { stdin, stderr } = process
+  return runCuda(
+    {
+      terminal: out,
+      notes: err,
+      facts,
+      folder,
+      env: process.env,
+      gpus: () => findGpus(),
+      runtimes: () => findCudaRuntimes(),
+      isInstalled: pack => isPackInstalled(pack, folder ?? ''),
+      offer: (pack, registry) => offerPack({ fetch, registry, signal }, pack),
+      fetch: (offer, registry, report) => fetchPack({ fetch, registry, signal }, offer, folder ?? '', report),
+      probe: async variant => toDeviceReport(await probeLibrary(PROBE_SCRIPT, variant)),
+      ask: stdin.isTTY && stderr.isTTY ? question => askPerson(question, signal) : undefined,
+    },
+    options,
+  )
 }
 
 async function doctor(home: string, json: boolean): Promise<number> {

@@ -2,6 +2,7 @@
 import { parseArgs } from 'node:util'
 import { describeSetting, SETTING_NAMES, Settings } from '../wire/settings.ts'
 import { ADAPTERS_OPTIONS, ADAPTERS_USAGE, type AdaptersAction, parseAdapters } from './adapters_args.ts'
+import type { CudaOptions } from './cuda.ts'
 import type { EvaluateOptions } from './evaluate.ts'
 import { EVALUATE_OPTIONS, EVALUATE_USAGE, parseEvaluate } from './evaluate_args.ts'
 import type { JobsAction } from './jobs.ts'
@@ -18,6 +19,7 @@ export type Command =
   | ({ name: 'jobs'; home?: string; json: boolean } & JobsAction)
   | ({ name: 'keys'; home?: string; json: boolean } & KeysAction)
   | { name: 'doctor'; home?: string; json: boolean }
+  | { name: 'cuda'; home?: string; options: CudaOptions }
   | ({ name: 'datasets'; home?: string; json: boolean } & DatasetsAction)
   | { name: 'lsp'; home?: string }
   | ({ name: 'adapters'; home?: string; json: boolean } & AdaptersAction)
@@ -147,6 +149,16 @@ const COMMANDS: { [name: string]: CommandSpec } = {
   doctor: {
     summary: 'look at everything the hub needs and say what to do about what is missing',
     options: { home: HOME, json: JSON_OUTPUT },
+  },
+  cuda: {
+    summary: 'fetch the CUDA libraries, which a package does not carry; shows size and licence first',
+    options: {
+      home: HOME,
+      runtime: option('12|13', 'the CUDA runtime they are for [the one that is there]'),
+      registry: option('URL', 'registry of npm packages they come from [that of npm]'),
+      yes: { type: 'boolean', short: 'y', description: 'do not ask before it begins' },
+      json: JSON_OUTPUT,
+    },
   },
   datasets: {
     summary: 'check data for training, import it, and look at what was imported',
@@ -384,6 +396,23 @@ function build(
     case 'models':
     case 'doctor':
       return { name, ...common, json: values.json === true }
+    case 'cuda': {
+      const runtime = text('runtime')
+      const registry = text('registry')
+      if (runtime !== undefined && runtime !== '12' && runtime !== '13') {
+        throw new UsageError(`--runtime is 12 or 13, not "${runtime}".`)
+      }
+      if (registry !== undefined && !/^https?:\/\/[^/]/.test(registry)) {
+        throw new UsageError(`--registry takes an address such as https://HOST/, not "${registry}".`)
+      }
+      const options: CudaOptions = {
+        ...(runtime !== undefined && { runtime: runtime === '12' ? 12 : 13 }),
+        ...(registry !== undefined && { registry }),
+        yes: values.yes === true,
+        json: values.json === true,
+      }
+      return { name, ...common, options }
+    }
     case 'chat': {
       const model = text('model')
       const system = text('system')

@@ -38,6 +38,8 @@ export type DoctorDeps = {
   gpus(): Promise<Gpu[]>
   /** Tries every installed native backend. */
   probe(): Promise<DeviceReport[]>
+  /** The CUDA libraries: `none` where there are none for this platform. */
+  cuda: 'installed' | 'missing' | 'none'
   /** Reads the model folders. */
   listModels(): Promise<ModelFile[]>
   /** Makes what home lacks and tries to write in it. @throws when that fails */
@@ -208,7 +210,8 @@ function checkGpus(gpus: readonly Gpu[]): Check {
 
 function checkBackends(deps: DoctorDeps, gpus: readonly Gpu[], reports: readonly DeviceReport[]): Check[] {
   const reached = reports.some(report => report.works && report.device !== 'cpu')
-  const checks: Check[] = reports.map(report => {
+  const tried = deps.cuda === 'missing' ? reports.filter(report => report.device !== 'cuda') : reports
+  const checks: Check[] = tried.map(report => {
     const name = `${report.variant ?? report.device} backend`
     if (report.works) {
       const { freeBytes, totalBytes } = report
@@ -222,6 +225,14 @@ function checkBackends(deps: DoctorDeps, gpus: readonly Gpu[], reports: readonly
     const state = report.device === 'cpu' ? 'fail' : gpus.length > 0 && !reached ? 'warn' : 'ok'
     return { name, state, found: `does not work here: ${report.reason ?? 'no device'}` }
   })
+  if (deps.cuda === 'missing' && gpus.some(({ vendor }) => vendor === 'nvidia')) {
+    checks.push({
+      name: 'cuda backend',
+      state: reached ? 'ok' : 'warn',
+      found: 'its libraries are not installed',
+      fix: '"ai-hub cuda" fetches them, or "AI Hub: Get the CUDA Libraries" in VS Code; Vulkan works with the driver alone.',
+    })
+  }
   if (!reports.some(report => report.device === 'cpu')) {
     checks.push({
       name: 'cpu backend',

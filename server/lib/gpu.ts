@@ -1,6 +1,7 @@
 /** Which graphics cards and drivers the system reports; whether a model can run on one is for the native probe to say. */
 import { execFile } from 'node:child_process'
 import { readdirSync, readFileSync } from 'node:fs'
+import { delimiter } from 'node:path'
 
 export type Gpu = {
   name: string
@@ -81,6 +82,25 @@ async function systemGpus(platform: NodeJS.Platform, runProgram: RunProgram): Pr
     return name === undefined ? [] : [{ name, vendor: vendorOf(name) }]
   }
   return []
+}
+
+/**
+ * Major versions of the CUDA runtime that the system's loader finds, such as [12, 13]; [] when there is none.
+ * A toolkit that lies in a folder that the loader does not search is no help to a library that needs it.
+ */
+export async function findCudaRuntimes(
+  platform: NodeJS.Platform = process.platform,
+  runProgram: RunProgram = outputOf,
+  env: NodeJS.ProcessEnv = process.env,
+): Promise<number[]> {
+  const pattern = platform === 'win32' ? /^cudart64_(\d+)\.dll$/gim : /\blibcudart\.so\.(\d+)/gm
+  const folders = ((platform === 'win32' ? env.PATH : env.LD_LIBRARY_PATH) ?? '').split(delimiter)
+  const names = folders.filter(folder => folder !== '').flatMap(list)
+  if (platform === 'linux') {
+    for (const program of ['ldconfig', '/sbin/ldconfig']) names.push(await runProgram(program, ['-p']))
+  }
+  const found = [...names.join('\n').matchAll(pattern)].map(match => Number(match[1]))
+  return [...new Set(found)].sort((a, b) => a - b)
 }
 
 const PCI_VENDORS: { [id: string]: Gpu['vendor'] } = { '0x10de': 'nvidia', '0x1002': 'amd', '0x8086': 'intel' }

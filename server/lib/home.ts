@@ -1,6 +1,6 @@
 /** Home: the folder with the user's models, data, database and logs; and hub.json in it, which says where the hub of that home runs. */
 import { randomBytes } from 'node:crypto'
-import { existsSync, linkSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { copyFileSync, existsSync, linkSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { join, resolve, sep } from 'node:path'
 import * as z from 'zod'
@@ -48,8 +48,13 @@ export function resolveHome(options: {
   return join(dataFolder(platform, env, userFolder), 'ai-backend-hub')
 }
 
-/** Makes home and its folders. @throws HubError invalid_request when that is not possible, naming the folder */
-export function ensureHome(home: string): void {
+/**
+ * Makes home and its folders.
+ * @param program the folder with server/
+ * @throws HubError invalid_request when that is not possible, naming the folder
+ */
+export function ensureHome(home: string, program: string = resolve(import.meta.dirname, '..', '..')): void {
+  giveStarter(home, program)
   for (const folder of HOME_FOLDERS) {
     const path = join(home, ...folder.split('/'))
     try {
@@ -61,6 +66,22 @@ export function ensureHome(home: string): void {
         `The folder ${path} cannot be made: ${reason}. Choose a home that can be written to with --home or AI_HUB_HOME.`,
         { cause },
       )
+    }
+  }
+}
+
+/** A new home gets the model that a package carries, so that everything can be tried; where it was deleted it stays away. */
+function giveStarter(home: string, program: string): void {
+  const folder = join('local_models', 'code_models')
+  if (isClone(program) || existsSync(join(home, 'local_models')) || !existsSync(join(program, folder))) return
+  // The card first: with it the model is known for a toy from the beginning.
+  for (const name of ['starter.model.json', 'starter.gguf']) {
+    try {
+      mkdirSync(join(home, folder), { recursive: true })
+      copyFileSync(join(program, folder, name), join(home, folder, name))
+    } catch {
+      // A hub without it works as well; a part of it would count as a broken model.
+      rmSync(join(home, folder, name), { force: true })
     }
   }
 }

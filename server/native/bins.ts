@@ -15,6 +15,18 @@ function packageName(variant: Variant, platform: string, arch: string): string {
   return `${PLATFORM[platform] ?? platform}-${arch}${variant === 'cpu' ? '' : `-${variant}`}`
 }
 
+/** Folders with packages of npm; last the one of home that the hub names, with libraries that were fetched on request. */
+function roots(): string[] {
+  const fetched = process.env.AI_HUB_NATIVE
+  const installed = createRequire(import.meta.url).resolve.paths('koffi') ?? []
+  return [...installed, ...(fetched === undefined || fetched === '' ? [] : [fetched])]
+}
+
+/** What brings the libraries of a variant that are missing. */
+export function howToInstall(variant: Variant): string {
+  return variant.startsWith('cuda') ? 'run "ai-hub cuda", which fetches them' : 'run "npm ci"'
+}
+
 /** The folder with the libraries of a variant, or undefined when its package is not installed. */
 export function findBins(
   variant: Variant,
@@ -25,9 +37,7 @@ export function findBins(
   if (variant === 'cuda-ext')
     return findFallback(platform, arch) === undefined ? undefined : findBins('cuda', platform, arch)
   const name = packageName(variant, platform, arch)
-  const require = createRequire(import.meta.url)
-  const roots = require.resolve.paths('koffi') ?? []
-  for (const root of roots) {
+  for (const root of roots()) {
     const folder = join(root, '@node-llama-cpp', name, 'bins', name)
     if (existsSync(folder)) return folder
   }
@@ -37,8 +47,7 @@ export function findBins(
 
 /** The folder with the CUDA backend on the older runtime, which `cuda-ext` carries; undefined when it is not installed. */
 export function findFallback(platform: string = process.platform, arch: string = process.arch): string | undefined {
-  const require = createRequire(import.meta.url)
-  for (const root of require.resolve.paths('koffi') ?? []) {
+  for (const root of roots()) {
     const folder = join(
       root,
       '@node-llama-cpp',

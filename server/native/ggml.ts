@@ -1,7 +1,7 @@
 /** Loads libggml for the trainer: checks the release, binds the functions and opens backends. */
 import koffi, { type LibraryHandle } from 'koffi'
 import { HubError } from '../lib/error.ts'
-import { findBins, findFallback, libraryFile, type Variant } from './bins.ts'
+import { findBins, findFallback, howToInstall, libraryFile, type Variant } from './bins.ts'
 import {
   BASE_PROTOTYPES,
   type BaseFunctions,
@@ -45,7 +45,7 @@ export function loadGgml(variant: Variant = 'cpu'): Ggml {
   if (folder === undefined) {
     throw new HubError(
       'not_found',
-      `no prebuilt ${variant} libraries for ${process.platform} ${process.arch} are installed; run "npm ci", or set library to one that is there`,
+      `no prebuilt ${variant} libraries for ${process.platform} ${process.arch} are installed; ${howToInstall(variant)}, or set library to one that is there`,
       { param: 'library' },
     )
   }

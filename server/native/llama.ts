@@ -2,7 +2,7 @@
 import koffi from 'koffi'
 import { HubError } from '../lib/error.ts'
 import { LLAMA_PROTOTYPES, type LlamaFunctions } from './api.ts'
-import { findBins, findFallback, libraryFile, type Variant } from './bins.ts'
+import { findBins, findFallback, howToInstall, libraryFile, type Variant } from './bins.ts'
 import {
   BATCH,
   CONTEXT_DEFAULTS,
@@ -54,7 +54,7 @@ export function loadNative(variant: Variant = 'cpu'): Native {
   if (folder === undefined) {
     throw new HubError(
       'internal',
-      `no prebuilt ${variant} libraries for ${process.platform} ${process.arch} are installed; run "npm ci"`,
+      `no prebuilt ${variant} libraries for ${process.platform} ${process.arch} are installed; ${howToInstall(variant)}`,
     )
   }
   // Each library is loaded by its full path, lowest first, so that Windows finds the others already in the process.

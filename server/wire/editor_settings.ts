@@ -41,6 +41,12 @@ export const EditorSettings = z.object({
       url: z.string().default('').describe('Address of a running hub; empty finds or starts one on this machine.'),
       home: z.string().default('').describe('Folder with models and data; empty takes the usual one.'),
       autoStart: z.boolean().default(true).describe('Start the hub when none runs.'),
+      registry: z
+        .string()
+        .default('')
+        .describe(
+          'Registry of npm packages for the CUDA libraries, which are fetched on request only; empty takes the usual one.',
+        ),
     })
     .prefault({}),
 })

@@ -30,6 +30,7 @@ const healthy: DoctorDeps = {
   memory: () => ({ totalBytes: 16 * GIB, availableBytes: 8 * GIB }),
   physicalCores: async () => 6,
   gpus: async () => [],
+  cuda: 'none',
   probe: async () => [CPU, { device: 'vulkan', variant: 'vulkan', works: false, reason: 'no device' }],
   listModels: async () => [model('a'), model('b', { folder: 'code_models' })],
   checkHome: async () => {},

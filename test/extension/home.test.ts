@@ -50,7 +50,7 @@ test('a hub counts when it answers with the process and start time of its record
   context.after(() => server.close())
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
   writeFileSync(join(home, 'hub.json'), JSON.stringify({ pid: 7, url, version: '1', startedAt: 5, token: 'secret' }))
-  assert.deepEqual(await findHub(home), { url, token: 'secret' })
+  assert.deepEqual(await findHub(home), { url, token: 'secret', version: '1' })
   startedAt = 6
   assert.equal(await findHub(home), undefined)
 })

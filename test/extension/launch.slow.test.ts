@@ -7,7 +7,15 @@ import { join, resolve } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
 import { readRecord } from '../../extension/home.ts'
-import { type LaunchError, launchHub, type Program, runCommand } from '../../extension/launch.ts'
+import {
+  endProcess,
+  followCommand,
+  type LaunchError,
+  launchHub,
+  type Program,
+  reasonOf,
+  runCommand,
+} from '../../extension/launch.ts'
 
 const never = new AbortController().signal
 const options = { anyPort: false, wait: (ms: number) => delay(ms), signal: never }
@@ -49,6 +57,36 @@ test('two windows that start a hub at once come to the same one, and a command w
     runCommand(hub, ['datasets', 'import', 'mine', join(hub.home, 'nothing.jsonl')], never),
     (error: LaunchError) => error.name === 'LaunchError' && error.message.includes('nothing.jsonl'),
   )
+})
+
+test('a command can be followed line by line, and ended; its failure has its own words', async context => {
+  const hub = program(context, 0)
+  const lines: string[] = []
+  await followCommand(hub, ['models'], never, line => void lines.push(line))
+  assert.ok(lines.length > 0)
+  await assert.rejects(
+    followCommand(hub, ['cuda', '--registry', 'here'], never, () => {}),
+    (error: LaunchError) => error.name === 'LaunchError' && error.message.includes('--registry takes an address'),
+  )
+  await assert.rejects(followCommand(hub, ['models'], AbortSignal.abort(), () => {}))
+})
+
+test('a hub is ended and another one started', async context => {
+  const hub = program(context, 0)
+  await launchHub(hub, options)
+  const first = readRecord(hub.home)!.pid
+  await endProcess(first, options.wait)
+  assert.throws(() => process.kill(first, 0))
+  await launchHub(hub, options)
+  assert.notEqual(readRecord(hub.home)!.pid, first)
+  await endProcess(first, options.wait)
+})
+
+test('a full disk is told apart from other reasons', () => {
+  assert.equal(reasonOf("ENOSPC: no space left on device, mkdir '/home/x'"), 'disk')
+  assert.equal(reasonOf('SqliteError: database or disk is full'), 'disk')
+  assert.equal(reasonOf('Port 8000 of 127.0.0.1 is taken by another program.'), 'port')
+  assert.equal(reasonOf('The database is damaged.'), 'other')
 })
 
 test('a taken port is told as such, and another one is taken on request', async context => {

@@ -63,7 +63,16 @@ test('what the code names of the manifest is there', () => {
   assert.match(read('extension/chat_provider.ts'), new RegExp(`'${contributes.languageModelChatProviders[0]?.vendor}'`))
   // A command of VS Code's own is not among ours, so that a typing error in one of ours shows.
   const run = sources.flatMap(text => [...text.matchAll(/'(aiHub\.[a-z]\w*)'/gi)].map(match => match[1]!))
-  const known = [...declared, ...SILENT, ...views, 'aiHub.state', 'aiHub.hasModels', 'aiHub.status', 'aiHub.hub']
+  const known = [
+    ...declared,
+    ...SILENT,
+    ...views,
+    'aiHub.state',
+    'aiHub.hasModels',
+    'aiHub.canGetCuda',
+    'aiHub.status',
+    'aiHub.hub',
+  ]
   for (const name of run) assert.ok(known.includes(name), name)
 })
 

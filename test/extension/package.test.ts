@@ -30,6 +30,10 @@ test('of packages only what runs is taken', () => {
     'zod v4/core/core.js.map': false,
     'linux-x64 bins/linux-x64/libllama.so': true,
     'linux-x64 bins/linux-x64/llama-addon.node': false,
+    'linux-x64 bins/linux-x64/libllama-common.so': false,
+    'win-x64 bins/win-x64/llama-common.dll': false,
+    'koffi-linux-x64 linux_x64': true,
+    'koffi-linux-x64 musl_x64': false,
     'swagger-ui-dist swagger-ui-bundle.js': true,
     'swagger-ui-dist swagger-ui-es-bundle-core.js': false,
   }

@@ -41,5 +41,6 @@ test('kind, limits, default and description are the same', () => {
 })
 
 test('a workspace cannot choose where the code is sent', () => {
-  for (const name of ['url', 'home', 'autoStart']) assert.equal(properties[`aiHub.hub.${name}`]?.scope, 'machine')
+  for (const name of ['url', 'home', 'autoStart', 'registry'])
+    assert.equal(properties[`aiHub.hub.${name}`]?.scope, 'machine')
 })

@@ -1,6 +1,6 @@
 /** A real VS Code for one test: its server on a free port with a profile of its own, and its workbench in a headless browser. */
 import { spawn } from 'node:child_process'
-import { closeSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { closeSync, mkdirSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -32,7 +32,10 @@ export type EditorOptions = {
    * How the extension gets there. `folder`: this repository's, as if it had been installed; `vsix`: a package that VS Code installs;
    * `suite`: this repository's, in a window that runs tests and shows no toasts.
    */
-  extension: 'folder' | 'suite' | { vsix: string }
+  extension:
+    | 'folder'
+    | 'suite'
+    | { vsix: string /** is given the folder that it was installed into */; change?(folder: string): void }
 }
 
 /** What would call out, pop up or move in a picture; and TypeScript's own errors for the quick fix. */
@@ -133,6 +136,8 @@ export async function startEditor(context: Closing, options: EditorOptions): Pro
   else {
     const code = await new Promise(done => run(['--install-extension', extension.vsix]).once('close', done))
     if (code !== 0) throw new Error(`VS Code does not install ${extension.vsix}:\n${log()}`)
+    const installed = readdirSync(join(folder, 'extensions')).find(name => name.startsWith('ai-backend-hub'))
+    extension.change?.(join(folder, 'extensions', installed ?? ''))
   }
 
   const child = run([

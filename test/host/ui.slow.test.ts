@@ -1,24 +1,18 @@
 /** What a user of the extension does and sees, in a real VS Code, with a picture of every step in both themes under shots/. */
 import assert from 'node:assert/strict'
-import { mkdirSync, readFileSync, rmSync } from 'node:fs'
+import { globSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { ROOT } from './bundle.ts'
 import { lastFirst, startEditor } from './editor.ts'
 import { makeHome, SCRIPTED, TINY_CHAT } from './home.ts'
 import { needHost } from './install.ts'
 import { RISKY, WRONG } from './script.ts'
-import { shoot, workbench } from './workbench.ts'
+import { SHOTS, shoot, title, workbench } from './workbench.ts'
 
 const { host, options } = await needHost()
-const SHOTS = join(import.meta.dirname, 'shots')
 /** A hub that is killed has to be noticed, started and connected to. */
 const RECOVERY_MS = 60_000
 const TRAINING_MS = 180_000
-
-/** What the palette calls a command. */
-const TITLES = JSON.parse(readFileSync(join(ROOT, 'package.nls.json'), 'utf8')) as { [key: string]: string }
-const title = (command: string): string => TITLES[`command.${command}`]!
 
 /** Something to train on. */
 const NOTES = Object.fromEntries(
@@ -34,8 +28,7 @@ const NOTES = Object.fromEntries(
 
 test('the workbench with the extension', options, async context => {
   const closing = lastFirst(context)
-  rmSync(SHOTS, { recursive: true, force: true })
-  mkdirSync(SHOTS, { recursive: true })
+  for (const name of globSync('[0-9]*.png', { cwd: SHOTS })) rmSync(join(SHOTS, name))
   const home = makeHome(closing)
   const editor = await startEditor(closing, {
     host: host!,

@@ -1,5 +1,8 @@
 /** What a user does in VS Code's workbench, and sees there. Everything waits for a state; nothing sleeps. The selectors are VS Code's own: code_server/package.json pins its version. */
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import type { FrameLocator, Locator, Page } from 'playwright-core'
+import { ROOT } from './bundle.ts'
 
 const EDITOR = '.editor-group-container.active .monaco-editor'
 /** Until the workbench is loaded and the extension is ready, on a machine that has other things to do. */
@@ -92,6 +95,15 @@ export function workbench(page: Page) {
   }
   return wb
 }
+
+/** What the palette calls a command. */
+export function title(command: string): string {
+  const texts = JSON.parse(readFileSync(join(ROOT, 'package.nls.json'), 'utf8')) as { [key: string]: string }
+  return texts[`command.${command}`]!
+}
+
+/** Where the pictures are. */
+export const SHOTS = join(import.meta.dirname, 'shots')
 
 /** A picture in each theme, in the file names NAME-dark.png and NAME-light.png. */
 export async function shoot(page: Page, folder: string, name: string): Promise<void> {

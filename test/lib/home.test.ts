@@ -1,6 +1,6 @@
 /** Home: where it is on each system, and hub.json, of which only one hub at a time can be the owner. */
 import assert from 'node:assert/strict'
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -79,6 +79,26 @@ test('ensureHome makes the folders and names the one it cannot make', t => {
   assert.equal(HOME_FOLDERS.length, 7)
   writeFileSync(join(folder, 'file'), '')
   assert.throws(() => ensureHome(join(folder, 'file')), { code: 'invalid_request', message: /file.*--home/s })
+})
+
+test('a new home gets the model of a package once, and never in a clone', t => {
+  const program = temporary(t)
+  const model = join('local_models', 'code_models', 'starter.gguf')
+  mkdirSync(join(program, 'local_models', 'code_models'), { recursive: true })
+  writeFileSync(join(program, model), 'GGUF')
+  writeFileSync(join(program, 'local_models', 'code_models', 'starter.model.json'), '{ "toy": true }')
+  const home = join(temporary(t), 'new')
+  ensureHome(home, program)
+  assert.equal(readFileSync(join(home, model), 'utf8'), 'GGUF')
+  rmSync(join(home, model))
+  ensureHome(home, program)
+  assert.ok(!existsSync(join(home, model)), 'deleted is deleted')
+
+  mkdirSync(join(program, 'server'))
+  mkdirSync(join(program, '.git'))
+  const other = join(temporary(t), 'other')
+  ensureHome(other, program)
+  assert.ok(!existsSync(join(other, model)))
 })
 
 test('the first hub owns hub.json, the second is told where it runs, and leaving frees it', async t => {

@@ -1,9 +1,12 @@
 /** What the machine gives: memory under container limits, cores, who holds a port, graphics cards; from recorded texts of each system. */
 import assert from 'node:assert/strict'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import type { AddressInfo } from 'node:net'
 import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { test } from 'node:test'
-import { findGpus, parseNvidiaSmi, parseVideoControllers } from '../../server/lib/gpu.ts'
+import { findCudaRuntimes, findGpus, parseNvidiaSmi, parseVideoControllers } from '../../server/lib/gpu.ts'
 import { physicalCores, readMemory, vmStatAvailable } from '../../server/lib/memory.ts'
 import { findPortHolder, listeningInodes, netstatPid, portTakenMessage } from '../../server/lib/port.ts'
 
@@ -164,6 +167,19 @@ test('nvidia-smi rows become cards, and its failure none', async () => {
   )
   assert.deepEqual(await findGpus('win32', async () => ''), [])
   assert.deepEqual(await findGpus('win32', async () => '{broken'), [])
+})
+
+test('the CUDA runtimes are those that the loader finds', async context => {
+  const folder = mkdtempSync(join(tmpdir(), 'cuda-runtime-'))
+  context.after(() => rmSync(folder, { recursive: true, force: true }))
+  const cache = '\tlibcudart.so.12 (libc6,x86-64) => /usr/lib/libcudart.so.12\n\tlibcublas.so.11 => /usr/lib/x\n'
+  const run = async (file: string): Promise<string> => (file === 'ldconfig' ? cache : '')
+  assert.deepEqual(await findCudaRuntimes('linux', run, {}), [12])
+  writeFileSync(join(folder, 'libcudart.so.13.0.48'), '')
+  assert.deepEqual(await findCudaRuntimes('linux', run, { LD_LIBRARY_PATH: folder }), [12, 13])
+  writeFileSync(join(folder, 'cudart64_13.dll'), '')
+  assert.deepEqual(await findCudaRuntimes('win32', async () => '', { PATH: folder }), [13])
+  assert.deepEqual(await findCudaRuntimes('linux', async () => '', {}), [])
 })
 
 test('one video controller comes as an object, not a list', () => {

@@ -12,7 +12,7 @@ const MOST_REQUESTS = 64
 /** After such a wait a stream is taken for broken; the hub sends a sign of life every five seconds. */
 const SILENCE_MS = 20_000
 
-type Request = Extract<FromPanel, { type: 'request' }>
+type Request = Extract<FromPanel, { type: 'request' | 'upload' }>
 
 export type BridgeDeps = {
   hub: Hub
@@ -20,7 +20,7 @@ export type BridgeDeps = {
   events: Events
   log: vscode.LogOutputChannel
   /** What is not for the hub: the editor's part. */
-  act(message: Exclude<FromPanel, { type: 'request' | 'cancel' | 'listen' }>): unknown
+  act(message: Exclude<FromPanel, { type: 'request' | 'upload' | 'cancel' | 'listen' }>): unknown
   /** The page is there and hears what is said to it. */
   listening(): void
 }
@@ -72,7 +72,7 @@ export function serveBridge(webview: vscode.Webview, deps: BridgeDeps): vscode.D
       log.warn('a page said what it cannot say')
       return
     }
-    if (message.type === 'request') void run(message)
+    if (message.type === 'request' || message.type === 'upload') void run(message)
     else if (message.type === 'cancel') running.get(message.id)?.abort()
     else if (message.type === 'listen') listen()
     else deps.act(message)
@@ -96,10 +96,19 @@ export function serveBridge(webview: vscode.Webview, deps: BridgeDeps): vscode.D
 
 /** What the hub answers. @throws Error when it cannot be reached, or breaks off */
 async function* ask({ hub, api }: BridgeDeps, request: Request, stopper: AbortController): AsyncGenerator<ToPanel> {
-  const { id, method, body, stream } = request
+  const { id } = request
   // A hub that cannot run was told of already; whoever starts it is heard of by its events.
   if (hub.state === 'failed') throw new Error(vscode.l10n.t('The hub is not running.'))
   const { url } = await hub.ensure()
+  if (request.type === 'upload') {
+    const form = new FormData()
+    form.set('purpose', 'fine-tune')
+    form.set('file', new Blob([request.bytes]), request.filename)
+    const response = await api.send('POST', '/v1/files', form, stopper.signal)
+    yield { type: 'answer', id, status: response.status, body: await response.json().catch(() => undefined) }
+    return
+  }
+  const { method, body, stream } = request
   const path = apiPath(url, request.path)
   if (path === undefined) throw new Error(vscode.l10n.t('A page may call the API of the hub only.'))
   const response = await api.send(method, path, body, stopper.signal)

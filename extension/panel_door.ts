@@ -4,6 +4,8 @@ import type { FromPanel } from '../server/wire/panel.ts'
 /** Longest text that a page sends or keeps, in UTF-16 units: what no chat or file reaches. */
 const MAX_TEXT = 16 * 2 ** 20
 const MAX_NAME = 4096
+/** Largest file that a page gives to the hub, in bytes; a larger one is put into the hub's home. */
+const MAX_UPLOAD = 512 * 2 ** 20
 
 const METHODS = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE'] as const
 const PAGES = ['chat', 'dashboard', 'docs'] as const
@@ -22,6 +24,11 @@ export function readMessage(value: unknown): FromPanel | undefined {
       const method = METHODS.find(each => each === rest.method)
       if (!isId(id) || method === undefined || !isText(path, MAX_NAME) || typeof stream !== 'boolean') return undefined
       return { type, id, method, path, stream, ...(body !== undefined && { body }) }
+    }
+    case 'upload': {
+      const { filename, bytes } = rest
+      if (!isId(id) || !isText(filename, MAX_NAME)) return undefined
+      return bytes instanceof ArrayBuffer && bytes.byteLength <= MAX_UPLOAD ? { type, id, filename, bytes } : undefined
     }
     case 'cancel':
       return isId(id) ? { type, id } : undefined

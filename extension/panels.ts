@@ -110,7 +110,7 @@ export class Panels implements vscode.WebviewViewProvider, vscode.Disposable {
     return serving
   }
 
-  async #act(message: Exclude<FromPanel, { type: 'request' | 'cancel' | 'listen' }>): Promise<void> {
+  async #act(message: Exclude<FromPanel, { type: 'request' | 'upload' | 'cancel' | 'listen' }>): Promise<void> {
     const { context, editor } = this.#deps
     switch (message.type) {
       case 'keep': {

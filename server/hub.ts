@@ -238,7 +238,7 @@ export async function startHub(options: HubOptions): Promise<Hub> {
       now: Date.now,
     })
     closers.push(() => training.close())
-    const { jobs, schedules, filesFolder, uploadedFile } = training
+    const { jobs, schedules, samples, filesFolder, uploadedFile } = training
     const files = {
       db,
       folder: filesFolder,
@@ -336,7 +336,7 @@ export async function startHub(options: HubOptions): Promise<Hub> {
         }),
         ...fileRoutes(files),
         ...fineTuningRoutes({ jobs }),
-        ...trainingRoutes({ home, jobs, schedules }),
+        ...trainingRoutes({ home, jobs, schedules, samples }),
         ...evaluationRoutes({ evaluations, abTests }),
         ...keyRoutes({ ...keys, access }),
         ...settingsRoutes({

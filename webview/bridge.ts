@@ -1,5 +1,6 @@
 /** What a page asks of the place where it runs: the hub, what survives a reload, and in VS Code the editor. */
 import type { HubEvent } from '../server/wire/events.ts'
+import type { FileOut } from '../server/wire/files.ts'
 
 export type Method = 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'
 
@@ -11,12 +12,18 @@ export type Bridge = {
   request<T>(method: Method, path: string, body?: unknown, options?: RequestOptions): Promise<T>
   /** Reads server-sent events: the text behind `data: ` of each, until the end. @throws HubFailure */
   stream(path: string, body: unknown, signal: AbortSignal): AsyncGenerator<string>
-  /** The hub's events, and whether it is there; it is asked again until it is. */
+  /** Gives a file to the hub, for training say. @throws HubFailure */
+  upload(file: File, signal: AbortSignal): Promise<FileOut>
+  /** The hub's events, and whether it is there; it is asked again until it is. Every listener hears all. */
   listen(listener: { event(event: HubEvent): void; connected(connected: boolean): void }): void
   /** What survives a reload. */
   kept: { get(key: string): string | undefined; set(key: string, value: string | undefined): void }
   /** Which part of the page is shown, `training/JOB` say: it survives a reload, and a browser has it in its history. */
-  route: { get(): string; set(route: string): void; listen(listener: () => void): () => void }
+  route: {
+    get(): string
+    set(route: string): void
+    listen(listener: () => void): () => void
+  }
   /** Another page. In a browser it has an address, for a link; a panel is asked to open it. */
   pages: { address(page: PageName, route?: string): string } | { open(page: PageName, route?: string): void }
   copy(text: string): Promise<void>

@@ -1,5 +1,6 @@
 /** The bridge of a page that the hub itself served: fetch, a WebSocket, the browser's storage. */
 import type { HubEvent } from '../server/wire/events.ts'
+import type { FileOut } from '../server/wire/files.ts'
 import type { Bridge, PageName } from './bridge.ts'
 import { HubFailure, toFailure, toHubFailure } from './failure.ts'
 import { createEventReader } from './sse.ts'
@@ -12,6 +13,8 @@ const SILENCE_MS = 20_000
 const ADDRESSES: { [page in PageName]: string } = { chat: '/', dashboard: '/dashboard', docs: '/docs' }
 
 export function browserBridge(): Bridge {
+  const listeners: Parameters<Bridge['listen']>[0][] = []
+  let isThere = false
   async function call(path: string, init: RequestInit): Promise<Response> {
     let response: Response
     try {
@@ -56,15 +59,32 @@ export function browserBridge(): Bridge {
         await reader.cancel().catch(() => undefined)
       }
     },
-    listen({ event, connected }) {
+    async upload(file, signal) {
+      const form = new FormData()
+      form.set('purpose', 'fine-tune')
+      form.set('file', file)
+      const response = await call('/v1/files', { method: 'POST', body: form, signal })
+      return (await response.json()) as FileOut
+    },
+    listen(listener) {
+      listeners.push(listener)
+      if (isThere) listener.connected(true)
+      if (listeners.length > 1) return
+      const tell = (connected: boolean): void => {
+        isThere = connected
+        for (const each of listeners) each.connected(connected)
+      }
       const connect = (): void => {
         const url = new URL('/v1/events', location.href)
         url.protocol = location.protocol === 'https:' ? 'wss:' : 'ws:'
         const socket = new WebSocket(url)
-        socket.onopen = () => connected(true)
-        socket.onmessage = message => event(JSON.parse(String(message.data)) as HubEvent)
+        socket.onopen = () => tell(true)
+        socket.onmessage = message => {
+          const event = JSON.parse(String(message.data)) as HubEvent
+          for (const each of listeners) each.event(event)
+        }
         socket.onclose = () => {
-          connected(false)
+          tell(false)
           setTimeout(connect, RETRY_MS)
         }
       }

@@ -13,14 +13,17 @@ export type PanelApi = {
 export function panelBridge(api: PanelApi): Bridge {
   const post = (message: FromPanel): void => api.postMessage(message)
   const waiting = new Map<number, (message: Extract<ToPanel, { id: number }>) => void>()
-  let listener: Parameters<Bridge['listen']>[0] | undefined
+  const listeners: Parameters<Bridge['listen']>[0][] = []
+  let isThere = false
   const routeListeners = new Set<() => void>()
   let takeDraft: ((text: string) => void) | undefined
   let last = 0
   window.addEventListener('message', ({ data }: MessageEvent<ToPanel>) => {
-    if (data.type === 'event') listener?.event(data.event as HubEvent)
-    else if (data.type === 'connected') listener?.connected(data.connected)
-    else if (data.type === 'route') setRoute(data.route)
+    if (data.type === 'event') for (const listener of listeners) listener.event(data.event as HubEvent)
+    else if (data.type === 'connected') {
+      isThere = data.connected
+      for (const listener of listeners) listener.connected(isThere)
+    } else if (data.type === 'route') setRoute(data.route)
     else if (data.type === 'draft') takeDraft?.(data.text)
     else waiting.get(data.id)?.(data)
   })
@@ -33,29 +36,35 @@ export function panelBridge(api: PanelApi): Bridge {
     for (const each of [...routeListeners]) each()
   }
 
+  /** One message that is answered by one. */
+  function call<T>(message: (id: number) => FromPanel, signal?: AbortSignal): Promise<T> {
+    const id = ++last
+    const { promise, resolve, reject } = Promise.withResolvers<T>()
+    waiting.set(id, answer => {
+      if (answer.type === 'lost') reject(new HubFailure('unreachable', answer.message))
+      else if (answer.type !== 'answer') return
+      else if (answer.status >= 400) reject(toFailure(answer.status, answer.body))
+      else resolve(answer.body as T)
+    })
+    signal?.addEventListener('abort', () => {
+      post({ type: 'cancel', id })
+      reject(signal.reason)
+    })
+    post(message(id))
+    return promise.finally(() => waiting.delete(id))
+  }
+
   return {
     place: 'panel',
     languages: [document.documentElement.lang],
-    request<T>(
-      method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE',
-      path: string,
-      body?: unknown,
-      options: { signal?: AbortSignal } = {},
-    ) {
-      const id = ++last
-      const { promise, resolve, reject } = Promise.withResolvers<T>()
-      waiting.set(id, message => {
-        if (message.type === 'lost') reject(new HubFailure('unreachable', message.message))
-        else if (message.type !== 'answer') return
-        else if (message.status >= 400) reject(toFailure(message.status, message.body))
-        else resolve(message.body as T)
-      })
-      options.signal?.addEventListener('abort', () => {
-        post({ type: 'cancel', id })
-        reject(options.signal?.reason)
-      })
-      post({ type: 'request', id, method, path, stream: false, ...(body !== undefined && { body }) })
-      return promise.finally(() => waiting.delete(id))
+    request: (method, path, body, options = {}) =>
+      call(
+        id => ({ type: 'request', id, method, path, stream: false, ...(body !== undefined && { body }) }),
+        options.signal,
+      ),
+    async upload(file, signal) {
+      const bytes = await file.arrayBuffer()
+      return call(id => ({ type: 'upload', id, filename: file.name, bytes }), signal)
     },
     async *stream(path, body, signal) {
       const id = ++last
@@ -89,9 +98,10 @@ export function panelBridge(api: PanelApi): Bridge {
         waiting.delete(id)
       }
     },
-    listen(given) {
-      listener = given
-      post({ type: 'listen' })
+    listen(listener) {
+      listeners.push(listener)
+      if (isThere) listener.connected(true)
+      if (listeners.length === 1) post({ type: 'listen' })
     },
     kept: {
       get: key => state()[key],

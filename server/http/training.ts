@@ -2,8 +2,9 @@
 import * as z from 'zod'
 import { HubError } from '../lib/error.ts'
 import { insideFolder } from '../lib/inside.ts'
-import { toJobOut } from '../training/job_state.ts'
+import { toEventOut, toJobOut } from '../training/job_state.ts'
 import type { Jobs, NewJob } from '../training/jobs.ts'
+import type { TrainingRoom } from '../training/open.ts'
 import type { Schedules } from '../training/schedule.ts'
 import { tellLost } from '../training/work.ts'
 import {
@@ -16,6 +17,9 @@ import {
   TrainingDryRun,
   TrainingJobOut,
   TrainingJobQuery,
+  TrainingLog,
+  TrainingSamples,
+  TrainingSamplesQuery,
   TrainingSearch,
   TrainingStart,
   TrainingStatusList,
@@ -25,10 +29,13 @@ import {
 import { followJob } from './follow_job.ts'
 import { type Route, route } from './route.ts'
 
-export type TrainingDeps = { home: string; jobs: Jobs; schedules: Schedules }
+export type TrainingDeps = { home: string; jobs: Jobs; schedules: Schedules; samples: TrainingRoom['samples'] }
+
+/** Lines of a job's log that are given at most. */
+const LOGGED = 1000
 
 export function trainingRoutes(deps: TrainingDeps): Route[] {
-  const { home, jobs, schedules } = deps
+  const { home, jobs, schedules, samples } = deps
   const params = z.strictObject({ id: z.string() })
   const common = { tag: 'Training', scope: 'manage' as const }
   return [
@@ -103,10 +110,33 @@ export function trainingRoutes(deps: TrainingDeps): Route[] {
       ...common,
       method: 'GET',
       path: '/v1/training/status/{id}/curve',
-      summary: 'Loss and validation loss of a job by step',
+      summary: 'Loss, validation loss and learning rate of a job by step',
       params,
       response: TrainingCurve,
       handler: ({ params: { id } }) => ({ object: 'training.curve' as const, points: curveOf(jobs, id) }),
+    }),
+    route({
+      ...common,
+      method: 'GET',
+      path: '/v1/training/status/{id}/log',
+      summary: 'What happened to a job, the first first, without the figures of its curve',
+      params,
+      response: TrainingLog,
+      handler({ params: { id } }) {
+        const { events, hasMore } = jobs.events(id, { limit: LOGGED, order: 'asc', type: 'message' })
+        return { object: 'list' as const, data: events.map(toEventOut), has_more: hasMore }
+      },
+    }),
+    route({
+      ...common,
+      method: 'GET',
+      path: '/v1/training/status/{id}/samples',
+      summary: 'What base and adapter of a job answer now to held-out questions, as of its last checkpoint or its end',
+      params,
+      query: TrainingSamplesQuery,
+      response: TrainingSamples,
+      handler: ({ params: { id }, query: { count, load }, signal }) =>
+        samples(id, { count, load: load === 'true' }, signal),
     }),
     route({
       ...common,
@@ -201,6 +231,7 @@ function curveOf(jobs: Jobs, id: string): Point[] {
       const point = points.get(data.step) ?? { step: data.step }
       if (typeof data.train_loss === 'number') point.loss = data.train_loss
       if (typeof data.valid_loss === 'number') point.validation_loss = data.valid_loss
+      if (typeof data.learning_rate === 'number') point.learning_rate = data.learning_rate
       points.set(data.step, point)
     }
     if (!hasMore) return [...points.values()].sort((a, b) => a.step - b.step)

@@ -71,6 +71,7 @@ export async function train(job: TrainerJob, deps: Deps): Promise<Outcome> {
     const save = (parameters: Trainable): void => {
       const bytes = writeCheckpoint(path, { ...fixed, place: run.place, best: run.best }, parameters)
       deps.stands(path)
+      if (model !== undefined) writeSnapshot(job, inputs.identity, model)
       deps.emit({ type: 'checkpoint', step: run.place.step, path, bytes })
     }
     while (!isDone(run)) {
@@ -263,6 +264,24 @@ function resumeFrom(path: string, checkpoint: Checkpoint, run: Run, model: Train
   restore(path, checkpoint, model.parameters)
   run.place = checkpoint.place
   run.best = checkpoint.best
+}
+
+/** What was learned so far, for whoever wants to look. It is no part of the run: where it cannot be written, the run goes on. */
+function writeSnapshot({ snapshot, mode, base: basePath }: TrainerJob, identity: Identity, model: TrainerModel): void {
+  if (snapshot === undefined || mode.type !== 'lora') return
+  const { parameters, architecture } = model
+  const facts = {
+    architecture,
+    alpha: writtenAlpha(mode),
+    basePath,
+    baseSha256: identity.baseSha256,
+    type: 'F32' as const,
+  }
+  try {
+    writeAdapter(snapshot, parameters, facts)
+  } catch {
+    removeFile(snapshot)
+  }
 }
 
 /** The best values where there was a validation, else the last ones. */

@@ -32,12 +32,17 @@ export class JobLog {
   save(job: Job): void {
     this.#dirty.set(job.id, job)
     this.flush()
-    this.#deps.publish({ type: 'training.job', job: toJobOut(job) })
+    this.tell(job)
   }
 
   progress(job: Job, progress: JobProgress): void {
     this.touch(job)
     this.#deps.publish({ type: 'training.progress', id: job.id, progress })
+  }
+
+  /** As it is now, to everyone who listens; stored or not. */
+  tell(job: Job): void {
+    this.#deps.publish({ type: 'training.job', job: toJobOut(job) })
   }
 
   /** Stored with the next save or soon. */

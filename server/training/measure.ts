@@ -155,7 +155,7 @@ export async function lossOf(
   return { sum, weight }
 }
 
-const PLAIN: Pick<Generate, 'format' | 'sampling' | 'stop' | 'n' | 'adapters' | 'cachePrompt'> = {
+export const PLAIN: Pick<Generate, 'format' | 'sampling' | 'stop' | 'n' | 'adapters' | 'cachePrompt'> = {
   format: { type: 'text' },
   // Greedy, and nothing that a card may have switched on.
   sampling: { temperature: 0, repeatPenalty: 1, frequencyPenalty: 0, presencePenalty: 0, dryMultiplier: 0 },

@@ -9,9 +9,11 @@ import type { Database } from '../storage/database.ts'
 import { readFile } from '../storage/files.ts'
 import { listJobs } from '../storage/jobs.ts'
 import type { TrainingEvent } from '../wire/events.ts'
+import type { TrainingSamples } from '../wire/training.ts'
 import { openDataset } from './datasets.ts'
 import { fromStored } from './job_state.ts'
 import { Jobs } from './jobs.ts'
+import { type LiveSamplesOptions, liveSamples } from './live_samples.ts'
 import { askTrainer } from './plan.ts'
 import { startRun } from './run.ts'
 import { Schedules } from './schedule.ts'
@@ -26,6 +28,7 @@ export type TrainingRoomDeps = {
   models: Pick<Models, 'get' | 'acquire' | 'list'> & {
     space(): Promise<Space>
     reserve(bytes: number, options: ReserveOptions, signal: AbortSignal): Promise<Reservation>
+    addMemory(id: string, bytes: number): void
   }
   adapters: Adapters
   publish(event: TrainingEvent): void
@@ -40,6 +43,8 @@ export type TrainingRoomDeps = {
 export type TrainingRoom = {
   jobs: Jobs
   schedules: Schedules
+  /** What base and adapter of a job answer now. @throws HubError */
+  samples(job: string, options: LiveSamplesOptions, signal: AbortSignal): Promise<TrainingSamples>
   /** Where uploads lie. */
   filesFolder: string
   /** Path and name of an upload. @throws HubError not_found */
@@ -112,6 +117,8 @@ export function openTraining(deps: TrainingRoomDeps): TrainingRoom {
   return {
     jobs,
     schedules,
+    samples: (id, options, signal) =>
+      liveSamples({ home, models, adapters, folderOf: job => jobs.folderOf(job) }, jobs.get(id), options, signal),
     filesFolder,
     uploadedFile(id) {
       const file = readFile(db, id)

@@ -73,6 +73,7 @@ export async function planTraining(deps: PlanDeps, input: PlanInput, signal: Abo
   return {
     settings,
     reasons,
+    values: Object.fromEntries(Object.entries(values).filter(([name]) => name in reasons)),
     expected: {
       steps: values.steps,
       ...timeOf(deps, input, facts, values, validation?.tokens ?? 0),

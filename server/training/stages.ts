@@ -22,7 +22,7 @@ import { withReplay } from './incremental.ts'
 import type { ImportedData, Job } from './job_state.ts'
 import { type PlanDeps, planTraining } from './plan.ts'
 import { writeTokens } from './tokenize.ts'
-import { ADAPTER, CHECKPOINT, type JobSteps, PROCESS_BYTES, TRAIN_TOKENS, VALIDATION_TOKENS } from './work.ts'
+import { ADAPTER, CHECKPOINT, type JobSteps, PROCESS_BYTES, SNAPSHOT, TRAIN_TOKENS, VALIDATION_TOKENS } from './work.ts'
 
 export type StageDeps = {
   home: string
@@ -342,6 +342,7 @@ export function jobStages(deps: StageDeps): JobSteps & { check(request: Training
         ...(job.state.validationStats !== undefined && { validation: join(folder, VALIDATION_TOKENS) }),
         output: join(folder, ADAPTER),
         checkpoint: join(folder, CHECKPOINT),
+        snapshot: join(folder, SNAPSHOT),
         ...(threads !== undefined && { threads }),
       }
     },

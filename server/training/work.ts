@@ -41,6 +41,8 @@ export const TRAIN_TOKENS = 'train.tokens'
 export const VALIDATION_TOKENS = 'validation.tokens'
 export const ADAPTER = 'adapter.gguf'
 export const CHECKPOINT = 'adapter.gguf.checkpoint'
+/** The adapter as of the last checkpoint. */
+export const SNAPSHOT = 'snapshot.gguf'
 
 /** Beside the device's buffers: Node, the libraries and the tokens. */
 export const PROCESS_BYTES = 200 * 2 ** 20
@@ -247,6 +249,7 @@ function hear(deps: WorkDeps, job: Job, message: FromTrainer, pid: number | unde
         },
       })
       log.touch(job)
+      log.tell(job)
       break
     }
     case 'finished': {

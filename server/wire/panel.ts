@@ -14,6 +14,8 @@ export const FromPanel = z.discriminatedUnion('type', [
     /** True = the answer comes as `data` messages, one for each server-sent event, and ends with `done`. */
     stream: z.boolean(),
   }),
+  /** A file for the hub, sent on to POST /v1/files with the purpose fine-tune; the answer is the hub's. */
+  z.object({ type: z.literal('upload'), id: z.int(), filename: z.string(), bytes: z.instanceof(ArrayBuffer) }),
   z.object({ type: z.literal('cancel'), id: z.int() }),
   /** The page wants the hub's events from now on. */
   z.object({ type: z.literal('listen') }),

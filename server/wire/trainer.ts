@@ -34,6 +34,9 @@ export const TrainerJob = z.strictObject({
   output: path.describe('the GGUF that is written'),
   outputType: z.enum(['F32', 'F16']).default('F32'),
   checkpoint: path.optional().describe('by default the output with .checkpoint behind it'),
+  snapshot: path
+    .optional()
+    .describe('an adapter that is written with each checkpoint, to look at what was learned so far'),
   mode: z.discriminatedUnion('type', [LoraMode, FullMode]).prefault({ type: 'lora' }),
   loss: z
     .discriminatedUnion('type', [

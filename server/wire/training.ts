@@ -210,9 +210,49 @@ export const TrainingStreamEvent = z.union([TrainingJobOut, JobProgress, Trainin
 
 export const TrainingCurve = z.object({
   object: z.literal('training.curve'),
-  points: z.array(z.object({ step: z.int(), loss: z.number().optional(), validation_loss: z.number().optional() })),
+  points: z.array(
+    z.object({
+      step: z.int(),
+      loss: z.number().optional(),
+      validation_loss: z.number().optional(),
+      learning_rate: z.number().optional(),
+    }),
+  ),
 })
 export type TrainingCurve = z.infer<typeof TrainingCurve>
+
+/** What happened to a job, without the figures of its curve. */
+export const TrainingLog = z.object({
+  object: z.literal('list'),
+  data: z.array(TrainingEventOut),
+  has_more: z.boolean(),
+})
+
+export const TrainingSamplesQuery = z.strictObject({
+  count: z.coerce.number().int().min(1).max(8).default(3),
+  load: z
+    .enum(['true', 'false'])
+    .default('false')
+    .describe('true = the base is loaded for it, for which a run may have to make way; else it must be loaded'),
+})
+/** What base and adapter answer, greedily, to questions that the run does not learn from. */
+export const TrainingSamples = z.object({
+  object: z.literal('training.samples'),
+  id: z.string(),
+  step: z.int().nullable().describe('of the checkpoint that answered; null = the finished adapter'),
+  part: z
+    .enum(['train', 'validation', 'test'])
+    .describe('where the questions are from; train only where there is nothing else'),
+  samples: z.array(
+    z.object({
+      question: z.string(),
+      expected: z.string().describe('the answer in the data'),
+      base: z.string(),
+      adapter: z.string(),
+    }),
+  ),
+})
+export type TrainingSamples = z.infer<typeof TrainingSamples>
 
 /** Training that starts by itself when its dataset has grown; nothing is scheduled unless the user says so. */
 export const ScheduleSettings = z.strictObject({

@@ -91,6 +91,8 @@ export const TrainingPlan = z.object({
   settings: TrainerSettings,
   /** By the name of the hyperparameter: the value and why it is so. */
   reasons: z.record(z.string(), z.string()),
+  /** By the same names: what each became, in the words of the hyperparameters. */
+  values: z.record(z.string(), z.unknown()).optional(),
   expected: z.object({
     steps: z.int(),
     seconds: z.number(),

@@ -35,7 +35,12 @@ async function setUp(context: Parameters<typeof testHub>[0], script: Script): Pr
     routes: () => [
       ...fileRoutes(files),
       ...fineTuningRoutes(queue),
-      ...trainingRoutes({ home: queue.home, jobs: queue.jobs, schedules: {} as Schedules }),
+      ...trainingRoutes({
+        home: queue.home,
+        jobs: queue.jobs,
+        schedules: {} as Schedules,
+        samples: () => assert.fail('nobody asks for samples'),
+      }),
     ],
   })
   const out: string[] = []

@@ -12,6 +12,7 @@ test('every message of the pages is taken as it is', () => {
   const messages: FromPanel[] = [
     { type: 'request', id: 1, method: 'GET', path: '/v1/chats', stream: false },
     { type: 'request', id: 2, method: 'POST', path: '/v1/chat/completions', stream: true, body: { model: 'a' } },
+    { type: 'upload', id: 3, filename: 'sums.jsonl', bytes: new ArrayBuffer(8) },
     { type: 'cancel', id: 2 },
     { type: 'listen' },
     { type: 'insert', text: 'const a = 1' },
@@ -50,6 +51,7 @@ test('what is taken of anything at all is a message of the schema, with nothing 
         ),
         filename: value,
         content: value,
+        bytes: fc.oneof(value, fc.constant(new ArrayBuffer(1))),
         __proto__: value,
       },
       { requiredKeys: ['type'] },

@@ -64,8 +64,13 @@ export async function pagesHub(
 
 export type Visit = { page: Page; outside: string[]; mistakes: string[] }
 
-/** The page, with what it asked of other places and what went wrong in it; both must stay empty. */
-export async function visit(browser: Browser, url: string, options: BrowserContextOptions = {}): Promise<Visit> {
+/** The page, with what it asked of other places and what went wrong in it; both must stay empty. @param there waits for what the page shows first */
+export async function visit(
+  browser: Browser,
+  url: string,
+  options: BrowserContextOptions = {},
+  there: (page: Page) => Promise<unknown> = chatIsThere,
+): Promise<Visit> {
   const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, locale: 'en-US', ...options })
   const page = await context.newPage()
   // Tests share the machine's cores.
@@ -84,13 +89,16 @@ export async function visit(browser: Browser, url: string, options: BrowserConte
     }
   })
   await page.goto(url)
-  await page
+  await there(page)
+  return { page, outside, mistakes }
+}
+
+const chatIsThere = (page: Page): Promise<void> =>
+  page
     .getByLabel('Model', { exact: true })
     .or(page.getByLabel('Mô hình', { exact: true }))
     .first()
     .waitFor()
-  return { page, outside, mistakes }
-}
 
 /** Writes a message and sends it. */
 export async function send(page: Page, text: string): Promise<void> {

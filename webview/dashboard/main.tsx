@@ -2,6 +2,7 @@
 import '../theme.css'
 import '../frame.css'
 import './dashboard.css'
+import './training/training.css'
 import { createRoot } from 'react-dom/client'
 import { applyTheme, followSystem, readTheme } from '../appearance.ts'
 import { createBridge } from '../bridge_here.ts'

@@ -4,9 +4,9 @@ import type { AdapterConverted, AdapterOut, AdapterProgress, MergeType } from '.
 import { PageLink } from '../../page_link.tsx'
 import { useStore } from '../../store.ts'
 import { sizeText, useText } from '../../texts.ts'
-import { badgeOf, verdictOf } from './adapters_tab.tsx'
 import { count, moment } from './figures.ts'
 import { compareRoute, type Parts } from './parts.ts'
+import { badgeOf, verdictOf } from './verdict.ts'
 import { Choice, Confirm, Done, Facts, Failure, Head, Switch, TextInput, useAction } from './widgets.tsx'
 import { useWords } from './words.ts'
 

@@ -9,6 +9,7 @@ import { EvaluationView } from './evaluation_view.tsx'
 import { moment } from './figures.ts'
 import { NewEvaluation } from './new_evaluation.tsx'
 import type { Parts } from './parts.ts'
+import { badgeOf, verdictOf } from './verdict.ts'
 import { Empty } from './widgets.tsx'
 import { useWords } from './words.ts'
 
@@ -77,17 +78,6 @@ function AdapterCardButton({ adapter, open }: { adapter: AdapterOut; open(): voi
     </button>
   )
 }
-
-type VerdictWord = 'better' | 'worse' | 'not yet known'
-
-/** What the last evaluation said, as it stands on the card. */
-export function verdictOf({ card }: Pick<AdapterOut, 'card'>): VerdictWord | undefined {
-  const verdict = card.evaluation?.verdict
-  return verdict === 'better' || verdict === 'worse' || verdict === 'not yet known' ? verdict : undefined
-}
-
-export const badgeOf = (verdict: VerdictWord): string =>
-  verdict === 'better' ? 'succeeded' : verdict === 'worse' ? 'failed' : 'unknown'
 
 function Evaluations({ training, go }: Parts) {
   const w = useWords()

@@ -4,10 +4,10 @@ import type { EvaluationOut, EvaluationReport } from '../../../server/wire/evalu
 import { toHubFailure } from '../../failure.ts'
 import { PageLink } from '../../page_link.tsx'
 import { useStore } from '../../store.ts'
-import { badgeOf } from './adapters_tab.tsx'
 import { count, duration, figure, moment } from './figures.ts'
 import { MetricRow } from './interval.tsx'
 import { compareRoute, type Parts } from './parts.ts'
+import { badgeOf } from './verdict.ts'
 import { Confirm, Facts, Failure, Head, Scroll, useAction } from './widgets.tsx'
 import { useWords } from './words.ts'
 

@@ -1,7 +1,7 @@
 /** A measured difference with its interval, drawn and in words: what crosses the line of no difference may be chance. */
 import type { Metric } from '../../../server/wire/evaluation.ts'
-import { badgeOf } from './adapters_tab.tsx'
 import { figure, percent, signed } from './figures.ts'
+import { badgeOf } from './verdict.ts'
 import { useWords } from './words.ts'
 
 const WIDTH = 200

@@ -77,6 +77,7 @@ export const en = {
   toolCall: 'Calls the tool',
   toolAnswer: 'Result of the tool',
   toolAnswerSend: 'Send the result',
+  toolAnswersSend: 'Send the results',
   answering: 'Writing…',
   waiting: 'Waiting for the model…',
   answered: 'The answer is complete.',

@@ -79,6 +79,7 @@ export const vi: Texts = {
   toolCall: 'Gọi công cụ',
   toolAnswer: 'Kết quả của công cụ',
   toolAnswerSend: 'Gửi kết quả',
+  toolAnswersSend: 'Gửi các kết quả',
   answering: 'Đang viết…',
   waiting: 'Đang chờ mô hình…',
   answered: 'Câu trả lời đã xong.',

@@ -2,34 +2,117 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { createMarkdown, type Extras, needs } from '../../webview/chat/markdown.ts'
+import { type Block, createDrawer, type Extras } from '../../webview/chat/markdown.ts'
 
-const draw = (text: string, extras: Extras = {}): string[] =>
-  createMarkdown(
-    () => extras,
-    () => ({ copy: 'Copy' }),
-  )(text).map(({ html }) => html.trim())
+const WORDS = { copy: 'Copy' }
+const textOf = (block: Block): string => ('html' in block ? block.html.trim() : JSON.stringify(block))
+const draw = (text: string, extras: Extras = {}): string[] => createDrawer(extras, WORDS).draw(text).map(textOf)
 
-test('blocks stand for themselves, so that only the last one of a growing text is drawn again', () => {
-  assert.deepEqual(draw('# Title\n\none **two**\n\n- a\n- b'), [
-    '<h1>Title</h1>',
-    '<p>one <strong>two</strong></p>',
-    '<ul>\n<li>a</li>\n<li>b</li>\n</ul>',
+test('a text is drawn in blocks, code that stands by itself among them', () => {
+  assert.deepEqual(createDrawer({}, WORDS).draw('# Title\n\none **two**\n\n- a\n- b\n\n```js\nlet a\n'), [
+    { html: '<h1>Title</h1>\n' },
+    { html: '<p>one <strong>two</strong></p>\n' },
+    { html: '<ul>\n<li>a</li>\n<li>b</li>\n</ul>\n' },
+    { code: 'let a', language: 'js', closed: false },
   ])
-  const text = 'First.\n\n```js\nlet a\n```\n\nSecond *one*.\n\n> quote'
-  for (let end = 1; end <= text.length; end++) {
-    const [before, after] = [draw(text.slice(0, end - 1)), draw(text.slice(0, end))]
-    assert.deepEqual(after.slice(0, Math.max(0, before.length - 2)), before.slice(0, Math.max(0, before.length - 2)))
+  assert.deepEqual(createDrawer({}, WORDS).draw('~~~~ py x\na\n~~~\n~~~~~'), [
+    { code: 'a\n~~~', language: 'py', closed: true },
+  ])
+  assert.deepEqual(createDrawer({}, WORDS).draw('```'), [{ code: '', language: '', closed: false }])
+})
+
+test('a text that grows is drawn as it would be at once, wherever its pieces break', () => {
+  const pieces = fc.constantFrom(
+    ...[
+      'a',
+      'b c',
+      '\n',
+      '\n',
+      '\n\n',
+      '\n\n',
+      '- ',
+      '* ',
+      '*',
+      '1',
+      '1.',
+      '2. ',
+      '  ',
+      '    ',
+      '> ',
+      '#',
+      '# ',
+      '```',
+      '`',
+      '~~~',
+    ],
+    ...[
+      '$$',
+      '$',
+      '\\[',
+      '\\]',
+      '|',
+      '|---|',
+      '| x |',
+      '---',
+      '===',
+      '[a]',
+      '[a]: b',
+      '**',
+      '_',
+      '\\',
+      '\r',
+      '\t',
+      '<b>',
+      '&amp;',
+    ],
+  )
+  fc.assert(
+    fc.property(fc.array(pieces, { maxLength: 40 }), parts => {
+      const { draw: grow } = createDrawer({}, WORDS)
+      let text = ''
+      for (const part of parts) {
+        text += part
+        assert.deepEqual(grow(text).map(textOf), draw(text), JSON.stringify(text))
+      }
+      // Another text begins anew.
+      assert.deepEqual(grow('b').map(textOf), draw('b'))
+    }),
+    { seed: 7, numRuns: 3000 },
+  )
+})
+
+test('a token costs what its block costs, however long the text before it is', () => {
+  const section = (index: number): string =>
+    `## Part ${index}\n\nThe sum of $x_{${index}}$.\n\n- \`\`\`ts\n  let a${index}\n  \`\`\`\n\n| a |\n|---|\n| $y_{${index}}$ |\n\n`
+  let worked = 0
+  const count = (text: string): string => {
+    worked++
+    return text
   }
+  /** How often formulas and code are worked out while the last section comes, a letter at a time. */
+  const work = (sections: number): number => {
+    const { draw: grow } = createDrawer({ highlight: count, typeset: count }, WORDS)
+    const before = Array.from({ length: sections }, (_, index) => section(index)).join('')
+    const kept = grow(before)
+    worked = 0
+    const last = section(999)
+    for (let end = 1; end <= last.length; end++) {
+      const blocks = grow(before + last.slice(0, end))
+      // Not drawn again: they are the same. The last table stands behind a list, which it might belong to.
+      for (let index = 0; index < kept.length - 2; index++) assert.equal(blocks[index], kept[index])
+    }
+    return worked
+  }
+  assert.equal(work(1000), work(2))
 })
 
 test('code is coloured when it can be, and carries its buttons', () => {
   const highlight = (code: string, language: string) => (language === 'ts' ? `<b>${code}</b>` : undefined)
   assert.match(
-    draw('```ts\nlet a\n```', { highlight })[0]!,
+    draw('- ```ts\n  let a\n  ```', { highlight })[0]!,
     /<button type="button" data-code="copy">Copy<.*<b>let a<\/b>/,
   )
-  assert.match(draw('```odd\n<x>\n```', { highlight })[0]!, /<code data-language="odd">&lt;x&gt;<\/code>/)
+  assert.match(draw('> ```odd\n> <x>\n> ```', { highlight })[0]!, /<code data-language="odd">&lt;x&gt;<\/code>/)
 })
 
 test('formulas are told from sums of money', () => {
@@ -97,9 +180,9 @@ test('no text makes an element that Markdown does not have', () => {
   fc.assert(
     fc.property(fc.array(pieces, { maxLength: 25 }), parts => {
       // What is text is escaped, so that every bracket opens an element.
-      for (const [, name, rest] of draw(parts.join(''))
-        .join('\n')
-        .matchAll(/<\/?([^\s>/]*)([^>]*)/g)) {
+      const blocks = createDrawer({}, WORDS).draw(parts.join(''))
+      const html = blocks.map(block => ('html' in block ? block.html : '')).join('\n')
+      for (const [, name, rest] of html.matchAll(/<\/?([^\s>/]*)([^>]*)/g)) {
         assert.match(
           name!,
           /^(p|h[1-6]|hr|pre|code|div|span|button|a|table|thead|tbody|tr|th|td|ul|ol|li|em|strong|s|br|blockquote)$/,
@@ -112,7 +195,39 @@ test('no text makes an element that Markdown does not have', () => {
 })
 
 test('parts are loaded only for texts that need them', () => {
-  assert.deepEqual(needs('plain'), { code: false, math: false })
-  assert.deepEqual(needs('```ts\nx\n```'), { code: true, math: false })
-  assert.deepEqual(needs('so $x$'), { code: false, math: true })
+  const wants = (text: string, extras: Extras = {}): object => {
+    const drawer = createDrawer(extras, WORDS)
+    drawer.draw(text)
+    return drawer.wants
+  }
+  assert.deepEqual(wants('plain, $5 and ``` of it'), { code: false, math: false })
+  assert.deepEqual(wants('```\nno language\n```'), { code: false, math: false })
+  assert.deepEqual(wants('```ts\nx\n```'), { code: true, math: false })
+  assert.deepEqual(wants('- ```ts\n  x\n  ```'), { code: true, math: false })
+  assert.deepEqual(wants('so $x$'), { code: false, math: true })
+  assert.deepEqual(wants('so $x$', { typeset: () => '' }), { code: false, math: false })
+})
+
+test('hostile lengths take a time that grows with the text only', () => {
+  // Each of them was, or would be, quadratic with a careless expression; a hundred thousand of them then take minutes.
+  const many = 20_000
+  for (const text of [
+    '\n'.repeat(many * 5),
+    '$'.repeat(many),
+    '$ '.repeat(many),
+    '\\( '.repeat(many),
+    '$$ '.repeat(many),
+    '$$\n'.repeat(many),
+    '\\[\n'.repeat(many),
+    '> '.repeat(many),
+    '- '.repeat(many),
+    '`'.repeat(many),
+    '* '.repeat(many),
+    '['.repeat(many),
+    '![]('.repeat(many),
+    `| ${'a | '.repeat(many)}\n|${'---|'.repeat(many)}\n`,
+    'x'.repeat(many * 10),
+  ]) {
+    assert.ok(Array.isArray(draw(text)))
+  }
 })

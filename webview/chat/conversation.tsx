@@ -5,58 +5,69 @@ import { useStore } from '../store.ts'
 import { useText } from '../texts.ts'
 import { Message } from './message.tsx'
 import type { Parts } from './parts.ts'
-import type { Live } from './session.ts'
+import type { ChatState, Live } from './session.ts'
 import { branchOf, childrenOf } from './tree.ts'
 
 /** Messages that are drawn at first, and that each wish for more adds. */
 const SHOWN = 60
 /** So near to the end, the view stays at the end while an answer grows. */
 const NEAR_PX = 80
+const NONE: ConversationMessage[] = []
 
 export function Conversation(parts: Parts) {
   const { session } = parts
   const t = useText()
-  const { current, live, pair, cut, said } = useStore(session.store, state => state)
+  const current = useStore(session.store, state => state.current)
+  const pair = useStore(session.store, state => state.pair)
+  const cut = useStore(session.store, state => state.cut)
+  const said = useStore(session.store, state => state.said)
+  // Which answers are being written, not their words: those are drawn many times a second, each by its own message.
+  const writingIds = useStore(session.store, writingHere)
   const [shown, setShown] = useState(SHOWN)
   const scroller = useRef<HTMLDivElement>(null)
+  const content = useRef<HTMLDivElement>(null)
   const atEnd = useRef(true)
 
-  const mine = Object.entries(live).filter(([, { conversation }]) => conversation === current?.id)
   const messages = current?.messages
-  const leaf = current?.leaf ?? null
+  const writing = useMemo(() => {
+    const { live } = session.store.get()
+    return writingIds === '' ? [] : writingIds.split(' ').map(id => fromLive(id, live[id]!))
+  }, [writingIds, session])
   // An answer that is being written anew stands where it will stand: behind its question.
-  const growing = mine.find(([id]) => messages?.every(message => message.id !== id))
-  const end = growing?.[1].parent ?? (pair === undefined ? leaf : pair.parent)
+  const growing = writing.find(({ id }) => messages?.every(message => message.id !== id))
+  const end = growing?.parent ?? (pair === undefined ? (current?.leaf ?? null) : pair.parent)
   const branch = useMemo(() => branchOf(messages ?? [], end), [messages, end])
   const children = useMemo(() => childrenOf(messages ?? []), [messages])
   const first = Math.max(0, branch.length - shown)
-  const writing = mine
-    .filter(([id]) => !branch.some(message => message.id === id))
-    .map(([id, one]) => fromLive(id, one))
-  const beside = pair?.ids.map(id => writing.find(one => one.id === id) ?? messages?.find(one => one.id === id))
+  const added = writing.filter(({ id }) => !branch.some(message => message.id === id))
+  const beside = pair?.ids.map(id => added.find(one => one.id === id) ?? messages?.find(one => one.id === id))
+  const isEmpty = current === undefined || (messages?.length === 0 && writing.length === 0)
 
   // biome-ignore lint/correctness/useExhaustiveDependencies: another conversation begins at its end.
-  useEffect(() => {
+  useLayoutEffect(() => {
     setShown(SHOWN)
     atEnd.current = true
+    toEnd(scroller.current)
   }, [current?.id])
-  // biome-ignore lint/correctness/useExhaustiveDependencies: whatever makes the text longer moves its end.
-  useLayoutEffect(() => {
-    const element = scroller.current
-    if (element && atEnd.current) element.scrollTop = element.scrollHeight
-  }, [branch, live, pair])
+  // The end stays in view while the text grows. Told of the new height, nobody has to ask for it.
+  useEffect(() => {
+    if (content.current === null) return
+    const observer = new ResizeObserver(() => {
+      if (atEnd.current) toEnd(scroller.current)
+    })
+    observer.observe(content.current)
+    return () => observer.disconnect()
+  }, [])
 
   const one = (message: ConversationMessage) => (
     <Message
       key={message.id}
       {...parts}
       message={message}
-      live={live[message.id]}
-      siblings={children.get(message.parent) ?? []}
-      results={children.get(message.id)}
+      siblings={children.get(message.parent) ?? NONE}
       left={cut[message.id] ?? 0}
-      isLast={message.id === branch.at(-1)?.id && writing.length === 0}
-      busy={mine.length > 0}
+      isLast={message.id === branch.at(-1)?.id && added.length === 0}
+      busy={writing.length > 0}
       inPair={pair?.ids.includes(message.id) === true}
     />
   )
@@ -69,27 +80,29 @@ export function Conversation(parts: Parts) {
         atEnd.current = scrollHeight - scrollTop - clientHeight < NEAR_PX
       }}
     >
-      {current === undefined || (messages?.length === 0 && mine.length === 0) ? (
-        <div className="greeting">
-          <h1>{t.greeting}</h1>
-          <p>{t.greetingHint}</p>
-        </div>
-      ) : (
-        <section className="messages" aria-label={t.conversation}>
-          <h1 className="hidden">{current.title || t.untitled}</h1>
-          {first > 0 && (
-            <button type="button" className="link earlier" onClick={() => setShown(shown + SHOWN * 4)}>
-              {t.showEarlier(first)}
-            </button>
-          )}
-          {branch.slice(first).map(one)}
-          {beside !== undefined ? (
-            <div className="pair">{beside.filter(message => message !== undefined).map(one)}</div>
-          ) : (
-            writing.map(one)
-          )}
-        </section>
-      )}
+      <div ref={content} className={isEmpty ? 'greeting' : `messages ${shown > SHOWN ? 'many' : ''}`}>
+        {isEmpty ? (
+          <>
+            <h1>{t.greeting}</h1>
+            <p>{t.greetingHint}</p>
+          </>
+        ) : (
+          <section aria-label={t.conversation}>
+            <h1 className="hidden">{current.title || t.untitled}</h1>
+            {first > 0 && (
+              <button type="button" className="link earlier" onClick={() => setShown(shown + SHOWN * 4)}>
+                {t.showEarlier(first)}
+              </button>
+            )}
+            {branch.slice(first).map(one)}
+            {beside !== undefined ? (
+              <div className="pair">{beside.filter(message => message !== undefined).map(one)}</div>
+            ) : (
+              added.map(one)
+            )}
+          </section>
+        )}
+      </div>
       <div role="status" className="hidden">
         {said !== undefined && t[said]}
       </div>
@@ -97,6 +110,17 @@ export function Conversation(parts: Parts) {
   )
 }
 
-function fromLive(id: string, { stop: _, conversation: __, ...answer }: Live): ConversationMessage {
-  return { ...answer, id, role: 'assistant', created_at: 0 }
+/** Ids of the answers that are written in the open conversation, as one text: equal while they are the same. */
+function writingHere({ live, current }: ChatState): string {
+  const mine = Object.keys(live).filter(id => live[id]?.conversation === current?.id)
+  return mine.join(' ')
+}
+
+function toEnd(element: HTMLElement | null): void {
+  if (element) element.scrollTop = element.scrollHeight
+}
+
+/** Its words come from the state. */
+function fromLive(id: string, { parent, model }: Live): ConversationMessage {
+  return { id, parent, model, role: 'assistant', content: '', created_at: 0 }
 }

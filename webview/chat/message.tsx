@@ -1,19 +1,15 @@
 /** One message: its text, what it thought and called, what it took, and what can be done with it. */
 import { memo, useState } from 'react'
-import type { ConversationMessage } from '../../server/wire/conversations.ts'
+import type { ConversationMessage, ToolCall } from '../../server/wire/conversations.ts'
 import { IconButton } from '../icons.tsx'
 import { useStore } from '../store.ts'
 import { useText } from '../texts.ts'
-import { MarkdownView } from './markdown_view.tsx'
+import { CodeView, LongText, MarkdownView } from './markdown_view.tsx'
 import type { Parts } from './parts.ts'
-import type { Live } from './session.ts'
 
 type Props = Parts & {
   message: ConversationMessage
-  live: Live | undefined
   siblings: ConversationMessage[]
-  /** What came behind it, such as results of the tools that it called. */
-  results: ConversationMessage[] | undefined
   /** Messages that were left out of its request. */
   left: number
   isLast: boolean
@@ -22,8 +18,10 @@ type Props = Parts & {
 }
 
 export const Message = memo(function Message(props: Props) {
-  const { session, bridge, message, live, isLast, busy, inPair, left } = props
+  const { session, bridge, message, isLast, busy, inPair, left } = props
   const t = useText()
+  /** The same message while it is being written. */
+  const live = useStore(session.store, state => state.live[message.id])
   const [editing, setEditing] = useState(false)
   const { role } = message
   const { content, reasoning, tool_calls } = live ?? message
@@ -46,12 +44,17 @@ export const Message = memo(function Message(props: Props) {
       ) : role === 'assistant' ? (
         <MarkdownView text={content} bridge={bridge} />
       ) : (
-        <div className="plain">{content}</div>
+        <LongText text={content} />
       )}
       {live !== undefined && content === '' && !reasoning && <p className="hint waiting">{t.waiting}</p>}
-      {tool_calls?.map((call, index) => (
-        <ToolCallView key={call.id || index} {...props} index={index} />
-      ))}
+      {tool_calls !== undefined && (
+        <ToolCalls
+          calls={tool_calls}
+          message={message}
+          session={session}
+          canAnswer={live === undefined && isLast && !busy}
+        />
+      )}
       {live === undefined && role === 'assistant' && <Ending {...props} />}
       {live === undefined && !editing && (
         <div className="actions">
@@ -118,67 +121,71 @@ function Reasoning({ text, open, parts }: { text: string; open: boolean; parts: 
 /** An answer that must be JSON, laid out once it is whole. */
 function JsonView({ text, whole, parts }: { text: string; whole: boolean; parts: Parts }) {
   const t = useText()
-  let pretty: string | undefined
-  try {
-    pretty = JSON.stringify(JSON.parse(text), undefined, 2)
-  } catch {
-    pretty = undefined
-  }
-  // The fence is longer than any inside the text.
+  const pretty = whole ? prettyJson(text) : undefined
   return (
     <>
-      <MarkdownView
-        text={`\`\`\`\`\`\`json\n${(pretty ?? text).replaceAll('`````', '')}\n\`\`\`\`\`\``}
-        bridge={parts.bridge}
-      />
+      <CodeView code={pretty ?? text} language="json" closed={whole} bridge={parts.bridge} />
       {whole && <p className="hint">{pretty === undefined ? t.answerIsNotJson : t.answerIsJson}</p>}
     </>
   )
 }
 
-function ToolCallView({ message, live, results, session, index, isLast, busy }: Props & { index: number }) {
+/** What the model wants to know of tools; while nothing came behind it, the results can be written here. */
+function ToolCalls(props: {
+  calls: ToolCall[]
+  message: ConversationMessage
+  session: Parts['session']
+  canAnswer: boolean
+}) {
+  const { calls, message, session, canAnswer } = props
   const t = useText()
-  const [text, setText] = useState('')
-  const calls = (live ?? message).tool_calls ?? []
-  const call = calls[index]
-  if (call === undefined) return null
-  let pretty = call.arguments
-  try {
-    pretty = JSON.stringify(JSON.parse(call.arguments), undefined, 2)
-  } catch {
-    // Not whole yet.
-  }
-  const isOpen = live === undefined && isLast && calls.length === 1 && results === undefined
-  return (
-    <details className="tool-call" open>
+  const [results, setResults] = useState<{ [call: number]: string }>({})
+  const call = ({ name, arguments: text }: ToolCall, index: number) => (
+    // Not by its id, which may come behind the name.
+    <details key={index} className="tool-call" open>
       <summary>
-        {t.toolCall} <code>{call.name}</code>
+        {t.toolCall} <code>{name}</code>
       </summary>
       {/* biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reachable by keyboard. */}
       <pre tabIndex={0}>
-        <code>{pretty}</code>
+        <code>{prettyJson(text) ?? text}</code>
       </pre>
-      {isOpen && (
-        <form
-          onSubmit={event => {
-            event.preventDefault()
-            void session.toolResult(message, call.id, text, true)
-          }}
-        >
-          <textarea
-            aria-label={t.toolAnswer}
-            placeholder={t.toolAnswer}
-            rows={2}
-            value={text}
-            onChange={event => setText(event.target.value)}
-          />
-          <button type="submit" className="secondary" disabled={busy}>
-            {t.toolAnswerSend}
-          </button>
-        </form>
+      {canAnswer && (
+        <textarea
+          aria-label={calls.length === 1 ? t.toolAnswer : `${t.toolAnswer} ${index + 1}: ${name}`}
+          placeholder={t.toolAnswer}
+          rows={2}
+          value={results[index] ?? ''}
+          onChange={event => setResults({ ...results, [index]: event.target.value })}
+        />
       )}
     </details>
   )
+  if (!canAnswer) return calls.map(call)
+  return (
+    <form
+      className="tool-calls"
+      onSubmit={event => {
+        event.preventDefault()
+        const answers = calls.map(({ id }, index) => ({ call: id, content: results[index] ?? '' }))
+        void session.answerCalls(message, answers)
+      }}
+    >
+      {calls.map(call)}
+      <button type="submit" className="secondary">
+        {calls.length === 1 ? t.toolAnswerSend : t.toolAnswersSend}
+      </button>
+    </form>
+  )
+}
+
+/** Laid out; undefined while it is not whole. */
+function prettyJson(text: string): string | undefined {
+  try {
+    return JSON.stringify(JSON.parse(text), undefined, 2)
+  } catch {
+    return undefined
+  }
 }
 
 /** Why an answer is not whole, and what to do about it. */

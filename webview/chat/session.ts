@@ -16,6 +16,7 @@ import { type Answer, streamAnswer } from './answer.ts'
 import { ask, type Question } from './ask.ts'
 import type { Link } from './link.ts'
 import { createOutbox } from './outbox.ts'
+import { paced } from './paced.ts'
 import { branchOf, childrenOf, lastLeaf, titleOf } from './tree.ts'
 import { vote } from './vote.ts'
 
@@ -173,17 +174,10 @@ export function createSession(bridge: Bridge) {
     let now: Answer = begun
     const head = { id, parent, role: 'assistant' as const, model, created_at: before?.created_at ?? Date.now() }
     const stop = (): void => stopper.abort()
-    let pending = false
-    // The page is drawn at most once a frame, however fast the words come.
-    const show = (): void => {
-      if (pending) return
-      pending = true
-      requestAnimationFrame(() => {
-        pending = false
-        const live = get().live[id]
-        if (live !== undefined) set({ live: { ...get().live, [id]: { ...live, ...now } } })
-      })
-    }
+    const show = paced(() => {
+      const live = get().live[id]
+      if (live !== undefined) set({ live: { ...get().live, [id]: { ...live, ...now } } })
+    })
     set({
       live: { ...get().live, [id]: { ...begun, model, conversation, parent, stop } },
       failure: undefined,
@@ -330,20 +324,17 @@ export function createSession(bridge: Bridge) {
       if (current === undefined || message.parent === null) return
       void answer(current.id, message.parent, model, message)
     },
-    /** Answers one call of a tool; when all are answered, the model goes on. */
-    async toolResult(parent: ConversationMessage, call: string, content: string, isLast: boolean) {
+    /** What the tools said to the calls of a message, one behind the other; then the model goes on. */
+    async answerCalls(caller: ConversationMessage, answers: { call: string; content: string }[]) {
       const { current, model } = get()
       if (current === undefined) return
-      const message = {
-        id: newId(),
-        parent: parent.id,
-        role: 'tool' as const,
-        content,
-        tool_call_id: call,
-        created_at: Date.now(),
+      let parent = caller.id
+      for (const { call, content } of answers) {
+        const about = { id: newId(), parent, role: 'tool' as const, created_at: Date.now() }
+        await put(current.id, { ...about, content, tool_call_id: call })
+        parent = about.id
       }
-      await put(current.id, message)
-      if (isLast) void answer(current.id, message.id, model)
+      void answer(current.id, parent, model)
     },
     showBranch(id: string) {
       const { current } = get()

@@ -1,4 +1,4 @@
-/** `npm run bench -- serve|hub|switch|train|complete`: measures the hub, alone or beside another OpenAI-compatible server, the trainer and inline completion. Never a test: the machine decides the figures. */
+/** `npm run bench -- serve|hub|switch|train|complete|pages`: measures the hub, alone or beside another OpenAI-compatible server, the trainer, inline completion and the pages. Never a test: the machine decides the figures. */
 import { existsSync, writeFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { parseArgs } from 'node:util'
@@ -12,13 +12,14 @@ import { modelId, type Server, startLlamaServer, startReadyHub } from './servers
 import { describeMachine, formatNumber, median, pairedRatios, percentile } from './statistics.ts'
 import { measureSwitch } from './switch.ts'
 
-const USAGE = `usage: npm run bench -- serve|hub|switch|train|complete [options]
+const USAGE = `usage: npm run bench -- serve|hub|switch|train|complete|pages [options]
 
   serve    everything: tokens/s, first token, ready after start, hub overhead, idle memory, model switch
   hub      overhead over a worker that answers at once, and idle memory
   switch   unload A, load B, first token, against loading B alone
   train    a training step against the library's matmul rate and its autodiff, over two cores, and memory plans
   complete inline completion: a person typing, against a client of /infill that works as llama.vscode does
+  pages    the pages in Chromium: first paint, first key, frames while an answer streams in, memory
 
   --llama-server FILE   start this llama-server beside the hub, with the same threads, context and slots
   --peer-args "ARGS"    more arguments for it
@@ -35,6 +36,7 @@ const USAGE = `usage: npm run bench -- serve|hub|switch|train|complete [options]
   --only PARTS          of serve: streams,ready,hub,idle,switch
   --library NAME        of train: cpu, vulkan, cuda or cuda-ext (cpu)
   --device NAME         of train: the library's name of the device, such as Vulkan0
+  --messages N          of pages: messages of a long talk (1000)
   --json FILE           write the figures
   --verbose             print every round
 `
@@ -60,6 +62,7 @@ const { values: options, positionals } = parseArgs({
     only: { type: 'string' },
     library: { type: 'string', default: 'cpu' },
     device: { type: 'string' },
+    messages: { type: 'string', default: '1000' },
     json: { type: 'string' },
     verbose: { type: 'boolean', default: false },
     help: { type: 'boolean', short: 'h', default: false },
@@ -70,7 +73,11 @@ const parts = new Set(
   command === 'serve' ? (options.only?.split(',') ?? PARTS) : command === 'hub' ? ['hub', 'idle'] : ['switch'],
 )
 const strange = [...parts].find(part => !PARTS.includes(part))
-if (options.help || !['serve', 'hub', 'switch', 'train', 'complete'].includes(command ?? '') || strange !== undefined) {
+if (
+  options.help ||
+  !['serve', 'hub', 'switch', 'train', 'complete', 'pages'].includes(command ?? '') ||
+  strange !== undefined
+) {
   if (strange !== undefined) console.error(`--only knows ${PARTS.join(', ')}, not "${strange}"\n`)
   console.log(USAGE)
   process.exit(options.help ? 0 : 2)
@@ -86,7 +93,7 @@ const STARTER = resolve(import.meta.dirname, '..', '..', 'local_models', 'code_m
 const model =
   options.model !== undefined
     ? resolve(options.model)
-    : command === 'train'
+    : command === 'train' || command === 'pages'
       ? ''
       : command === 'complete' && existsSync(STARTER)
         ? STARTER
@@ -99,6 +106,7 @@ const note = (line: string): void => {
 
 if (command === 'train') await runTrain()
 else if (command === 'complete') await runComplete()
+else if (command === 'pages') await runPages()
 else await benchHub()
 if (options.json !== undefined) {
   writeFileSync(options.json, `${JSON.stringify({ machine: describeMachine(), ...figures }, undefined, 2)}\n`)
@@ -149,6 +157,16 @@ async function runTrain(): Promise<void> {
   Object.assign(figures, result.figures)
   console.log(formatTable([['measurement', 'unit', 'value', 'bar'], ...result.rows], [2]).join('\n'))
   console.log(`\n${figures.library}, ${figures.device}. At the end: ${describeMachine()}`)
+}
+
+async function runPages(): Promise<void> {
+  const { benchPages } = await import('./pages.ts')
+  console.log(`${describeMachine()}\n`)
+  const result = await benchPages({ rounds, messages: wholeNumber('messages', options.messages), note })
+  Object.assign(figures, result.figures)
+  const shown = result.rows.map(([name, unit, value, bar]) => [name, unit, formatNumber(value), bar])
+  console.log(formatTable([['measurement', 'unit', 'value', 'bar'], ...shown], [2]).join('\n'))
+  console.log(`\nAt the end: ${describeMachine()}`)
 }
 
 async function startPeer(): Promise<Server | undefined> {

@@ -1,5 +1,6 @@
 /** A worker for the pages' tests that says what the question tells it to. Started by the hub through AI_HUB_WORKER. */
 import type { FromWorker, Generate, GenerateEvent, ModelInfo, ToWorker } from '../../server/wire/worker.ts'
+import { longAnswer } from './long_answer.ts'
 
 const INFO: ModelInfo = {
   architecture: 'llama',
@@ -57,7 +58,7 @@ process.on('message', (message: ToWorker) => {
   }
 })
 
-/** `say TEXT`, `think THOUGHT | TEXT`, `forever`, `die`; else with tools a call of the first, and without an echo. */
+/** `say TEXT`, `think THOUGHT | TEXT`, `forever`, `stream RATE TOKENS`, `die`; else with tools a call of the first, and without an echo. */
 function generate(id: number, request: Generate): void {
   if (request.prompt.type !== 'chat') return
   const { messages, tools } = request.prompt
@@ -78,6 +79,11 @@ function generate(id: number, request: Generate): void {
     )
     return
   }
+  const paced = /^stream (\d+) (\d+)/.exec(asked)
+  if (paced !== null && !goesOn) {
+    stream(id, Number(paced[1]), longAnswer(Number(paced[2])))
+    return
+  }
   if (asked.startsWith('die') && !goesOn) {
     send({ type: 'events', events: [delta({ content: 'Half an' })] })
     setTimeout(() => process.exit(1), 50)
@@ -96,8 +102,29 @@ function generate(id: number, request: Generate): void {
     for (const content of whole.match(/.{1,6}/gsu) ?? []) events.push(delta({ content }))
   }
   events.push({ type: 'end', id, choice: 0, finishReason: isCall ? 'tool_calls' : 'stop' })
-  const completionTokens = events.length - 1
-  events.push({
+  events.push(done(id, events.length - 1, 100))
+  for (const event of events) send({ type: 'events', events: [event] })
+}
+
+/** At a rate of tokens per second that no slow timer lowers. */
+function stream(id: number, rate: number, tokens: string[]): void {
+  const begun = performance.now()
+  let sent = 0
+  const timer = setInterval(() => {
+    const due = Math.min(tokens.length, Math.floor(((performance.now() - begun) / 1000) * rate))
+    for (; sent < due; sent++) {
+      send({ type: 'events', events: [{ type: 'delta', id, choice: 0, content: tokens[sent]! }] })
+    }
+    if (sent < tokens.length) return
+    clearInterval(timer)
+    endless.delete(id)
+    send({ type: 'events', events: [{ type: 'end', id, choice: 0, finishReason: 'stop' }, done(id, sent, rate)] })
+  }, 1000 / rate)
+  endless.set(id, timer)
+}
+
+function done(id: number, completionTokens: number, rate: number): GenerateEvent {
+  return {
     type: 'done',
     id,
     usage: { promptTokens: 10, cachedTokens: 0, completionTokens, reasoningTokens: 0 },
@@ -107,10 +134,9 @@ function generate(id: number, request: Generate): void {
       prompt_ms: 5,
       prompt_per_second: 2000,
       predicted_n: completionTokens,
-      predicted_ms: completionTokens * 10,
-      predicted_per_second: 100,
+      predicted_ms: (completionTokens / rate) * 1000,
+      predicted_per_second: rate,
       cache_n: 0,
     },
-  })
-  for (const event of events) send({ type: 'events', events: [event] })
+  }
 }

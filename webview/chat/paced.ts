@@ -6,14 +6,9 @@ const LIGHT_MS = 8
 const REST = 2
 
 export type Screen = { now(): number; nextFrame(then: () => void): void; after(ms: number, then: () => void): void }
-const SCREEN: Screen = {
-  now: () => performance.now(),
-  nextFrame: then => void requestAnimationFrame(then),
-  after: (ms, then) => void setTimeout(then, ms),
-}
 
 /** @returns asks for `draw`; however often it is asked for, what was not drawn yet is drawn together */
-export function paced(draw: () => void, { now, nextFrame, after }: Screen = SCREEN): () => void {
+export function paced(draw: () => void, { now, nextFrame, after }: Screen): () => void {
   let busy = false
   let asked = false
   function frame(): void {

@@ -16,7 +16,7 @@ import { type Answer, streamAnswer } from './answer.ts'
 import { ask, type Question } from './ask.ts'
 import type { Link } from './link.ts'
 import { createOutbox } from './outbox.ts'
-import { paced } from './paced.ts'
+import { paced, type Screen } from './paced.ts'
 import { branchOf, childrenOf, lastLeaf, titleOf } from './tree.ts'
 import { vote } from './vote.ts'
 
@@ -53,6 +53,11 @@ export type ChatState = {
 export type Session = ReturnType<typeof createSession>
 
 const PAGE = 50
+const SCREEN: Screen = {
+  now: () => performance.now(),
+  nextFrame: then => void requestAnimationFrame(then),
+  after: (ms, then) => void setTimeout(then, ms),
+}
 const newId = (): string => crypto.randomUUID()
 
 export function createSession(bridge: Bridge) {
@@ -177,7 +182,7 @@ export function createSession(bridge: Bridge) {
     const show = paced(() => {
       const live = get().live[id]
       if (live !== undefined) set({ live: { ...get().live, [id]: { ...live, ...now } } })
-    })
+    }, SCREEN)
     set({
       live: { ...get().live, [id]: { ...begun, model, conversation, parent, stop } },
       failure: undefined,

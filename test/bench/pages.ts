@@ -4,7 +4,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
 import { type Browser, type BrowserContext, chromium, type Page } from 'playwright-core'
-import type { HubEvent, SystemLoad } from '../../server/wire/events.ts'
+import type { HubEvent } from '../../server/wire/events.ts'
+import type { SystemLoad } from '../../server/wire/load.ts'
 import { makeModel } from '../helpers/gguf_file.ts'
 import { RANDOM_CHAT } from '../helpers/real_hub.ts'
 import { findChromium } from '../host/install.ts'
@@ -155,7 +156,7 @@ async function measure(browser: Browser, url: string, { rounds, messages, note }
     )
     add(`${key}_longest_ms`, `${name}: longest frame`, 'ms', found.longestMs)
     add(`${key}_busy_percent`, `${name}: main thread busy`, '%', 100 * found.busyShare)
-    add(`${key}_longest_task_ms`, `${name}: longest task`, 'ms', found.longestTaskMs)
+    add(`${key}_longest_task_ms`, `${name}: longest task, of its own time`, 'ms', found.longestTaskMs)
   }
 }
 

@@ -8,9 +8,10 @@ export type Frames = {
   /** Of those that a screen of 60 per second would have shown, the ones that did not come. */
   dropped: number
   longestMs: number
-  /** By the trace: frames that the compositor dropped, and the share of the time in which the main thread worked. */
+  /** By the trace: frames that the compositor dropped, and the main thread's share of a processor. */
   traceDropped: number
   busyShare: number
+  /** Of the thread's own time, so that other programs do not count. */
   longestTaskMs: number
 }
 
@@ -20,6 +21,7 @@ type TraceEvent = {
   ph: string
   ts: number
   dur?: number
+  tdur?: number
   pid: number
   tid: number
   args?: { name?: string }
@@ -56,8 +58,8 @@ export async function traceFrames(page: Page, work: () => Promise<void>): Promis
     dropped: gaps.reduce((sum, gap) => sum + Math.max(0, Math.round(gap / FRAME_MS) - 1), 0),
     longestMs: Math.max(0, ...gaps),
     traceDropped: events.filter(({ name, pid }) => name === 'DroppedFrame' && pid === main.pid).length,
-    busyShare: tasks.reduce((sum, { dur = 0 }) => sum + dur, 0) / 1e6 / seconds,
-    longestTaskMs: tasks.reduce((longest, { dur = 0 }) => Math.max(longest, dur), 0) / 1000,
+    busyShare: tasks.reduce((sum, { tdur = 0 }) => sum + tdur, 0) / 1e6 / seconds,
+    longestTaskMs: tasks.reduce((longest, { tdur = 0 }) => Math.max(longest, tdur), 0) / 1000,
   }
 }
 

@@ -1,5 +1,5 @@
 /** The messages of the branch that is looked at, the latest in view, with answers that are being written. */
-import { useEffect, useLayoutEffect, useMemo, useRef, useState } from 'react'
+import { startTransition, useEffect, useLayoutEffect, useMemo, useRef, useState } from 'react'
 import type { ConversationMessage } from '../../server/wire/conversations.ts'
 import { useStore } from '../store.ts'
 import { useText } from '../texts.ts'
@@ -8,7 +8,9 @@ import type { Parts } from './parts.ts'
 import type { ChatState, Live } from './session.ts'
 import { branchOf, childrenOf } from './tree.ts'
 
-/** Messages that are drawn at first, and that each wish for more adds. */
+/** Messages that are drawn at once when a conversation is opened: more than a window shows. */
+const FIRST = 12
+/** Messages that are drawn as soon as there is time, and a quarter of what each wish for more adds. */
 const SHOWN = 60
 /** So near to the end, the view stays at the end while an answer grows. */
 const NEAR_PX = 80
@@ -23,11 +25,13 @@ export function Conversation(parts: Parts) {
   const said = useStore(session.store, state => state.said)
   // Which answers are being written, not their words: those are drawn many times a second, each by its own message.
   const writingIds = useStore(session.store, writingHere)
-  const [shown, setShown] = useState(SHOWN)
+  const [asked, setAsked] = useState<{ chat: string | undefined; count: number }>({ chat: undefined, count: SHOWN })
   const scroller = useRef<HTMLDivElement>(null)
   const content = useRef<HTMLDivElement>(null)
   const atEnd = useRef(true)
 
+  const chat = current?.id
+  const shown = asked.chat === chat ? asked.count : FIRST
   const messages = current?.messages
   const writing = useMemo(() => {
     const { live } = session.store.get()
@@ -45,10 +49,10 @@ export function Conversation(parts: Parts) {
 
   // biome-ignore lint/correctness/useExhaustiveDependencies: another conversation begins at its end.
   useLayoutEffect(() => {
-    setShown(SHOWN)
     atEnd.current = true
     toEnd(scroller.current)
-  }, [current?.id])
+  }, [chat])
+  useEffect(() => startTransition(() => setAsked({ chat, count: SHOWN })), [chat])
   // The end stays in view while the text grows. Told of the new height, nobody has to ask for it.
   useEffect(() => {
     if (content.current === null) return
@@ -90,7 +94,11 @@ export function Conversation(parts: Parts) {
           <section aria-label={t.conversation}>
             <h1 className="hidden">{current.title || t.untitled}</h1>
             {first > 0 && (
-              <button type="button" className="link earlier" onClick={() => setShown(shown + SHOWN * 4)}>
+              <button
+                type="button"
+                className="link earlier"
+                onClick={() => setAsked({ chat, count: shown + SHOWN * 4 })}
+              >
                 {t.showEarlier(first)}
               </button>
             )}

@@ -333,6 +333,7 @@ function loadAt(atMs: number): SystemLoad {
     at_ms: atMs,
     cpu: wave,
     memory: { total_bytes: 16e9, available_bytes: 4e9 + wave * 4e9, hub_rss_bytes: 2e8 },
+    devices: [{ name: 'card', total_bytes: 8e9, free_bytes: 2e9 + wave * 4e9, busy: wave }],
     queue: { running: Math.round(wave * 4), waiting: Math.round(wave * 2) },
     models: [
       {

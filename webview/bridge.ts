@@ -16,8 +16,10 @@ export type Bridge = {
   upload(file: File, signal: AbortSignal): Promise<FileOut>
   /** The hub's events, and whether it is there; it is asked again until it is. Every listener hears all. */
   listen(listener: { event(event: HubEvent): void; connected(connected: boolean): void }): void
-  /** What survives a reload. */
-  kept: { get(key: string): string | undefined; set(key: string, value: string | undefined): void }
+  /** What survives a reload, the same in every tab. */
+  kept: Kept
+  /** What survives a reload of this tab, whatever other tabs do; a new tab begins with what was kept last. */
+  own: Kept
   /** Which part of the page is shown, `training/JOB` say: it survives a reload, and a browser has it in its history. */
   route: {
     get(): string
@@ -39,6 +41,8 @@ export type Bridge = {
 }
 
 export type PageName = 'chat' | 'dashboard' | 'docs'
+
+export type Kept = { get(key: string): string | undefined; set(key: string, value: string | undefined): void }
 
 /** `last` = the page is being left: the request must outlive it. */
 export type RequestOptions = { signal?: AbortSignal; last?: boolean }

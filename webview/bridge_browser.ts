@@ -1,7 +1,7 @@
 /** The bridge of a page that the hub itself served: fetch, a WebSocket, the browser's storage. */
 import type { HubEvent } from '../server/wire/events.ts'
 import type { FileOut } from '../server/wire/files.ts'
-import type { Bridge, PageName } from './bridge.ts'
+import type { Bridge, Kept, PageName } from './bridge.ts'
 import { HubFailure, toFailure, toHubFailure } from './failure.ts'
 import { createEventReader } from './sse.ts'
 
@@ -9,6 +9,7 @@ import { createEventReader } from './sse.ts'
 const RETRY_MS = 1000
 /** Behind such a wait a stream is taken for broken; the hub sends a sign of life every five seconds. */
 const SILENCE_MS = 20_000
+const PREFIX = 'aiHub.'
 
 const ADDRESSES: { [page in PageName]: string } = { chat: '/', dashboard: '/dashboard', docs: '/docs' }
 
@@ -90,21 +91,22 @@ export function browserBridge(): Bridge {
       }
       connect()
     },
-    kept: {
-      get: key => localStorage.getItem(`aiHub.${key}`) ?? undefined,
+    kept: keptIn(localStorage),
+    own: {
+      get(key) {
+        const value = sessionStorage.getItem(PREFIX + key)
+        // Empty: this tab has none, though another may.
+        return value === null ? keptIn(localStorage).get(key) : value || undefined
+      },
       set(key, value) {
-        try {
-          if (value === undefined) localStorage.removeItem(`aiHub.${key}`)
-          else localStorage.setItem(`aiHub.${key}`, value)
-        } catch {
-          // A full or forbidden storage costs the draft of a reload, nothing else.
-        }
+        keptIn(sessionStorage).set(key, value ?? '')
+        keptIn(localStorage).set(key, value)
       },
     },
     route: {
-      get: () => decodeURIComponent(location.hash.slice(1)),
+      get: readRoute,
       set(route) {
-        if (route !== decodeURIComponent(location.hash.slice(1))) location.hash = route
+        if (route !== readRoute()) location.hash = route
       },
       listen(listener) {
         addEventListener('hashchange', listener)
@@ -120,6 +122,30 @@ export function browserBridge(): Bridge {
       link.download = filename
       link.click()
       URL.revokeObjectURL(url)
+    },
+  }
+}
+
+function readRoute(): string {
+  const route = location.hash.slice(1)
+  try {
+    return decodeURIComponent(route)
+  } catch {
+    // A percent sign that encodes nothing.
+    return route
+  }
+}
+
+function keptIn(storage: Storage): Kept {
+  return {
+    get: key => storage.getItem(PREFIX + key) ?? undefined,
+    set(key, value) {
+      try {
+        if (value === undefined) storage.removeItem(PREFIX + key)
+        else storage.setItem(PREFIX + key, value)
+      } catch {
+        // A full or forbidden storage costs the draft of a reload, nothing else.
+      }
     },
   }
 }

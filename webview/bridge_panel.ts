@@ -1,7 +1,7 @@
 /** The bridge of a page in a VS Code panel: everything goes through messages to the extension. */
 import type { HubEvent } from '../server/wire/events.ts'
 import type { FromPanel, ToPanel } from '../server/wire/panel.ts'
-import type { Bridge } from './bridge.ts'
+import type { Bridge, Kept } from './bridge.ts'
 import { HubFailure, toFailure } from './failure.ts'
 
 export type PanelApi = {
@@ -54,6 +54,15 @@ export function panelBridge(api: PanelApi): Bridge {
     return promise.finally(() => waiting.delete(id))
   }
 
+  const ownState: Kept = {
+    get: key => state()[key],
+    set(key, value) {
+      const { [key]: _, ...rest } = state()
+      api.setState(value === undefined ? rest : { ...rest, [key]: value })
+      post({ type: 'keep', key, ...(value !== undefined && { value }) })
+    },
+  }
+
   return {
     place: 'panel',
     languages: [document.documentElement.lang],
@@ -103,14 +112,9 @@ export function panelBridge(api: PanelApi): Bridge {
       if (isThere) listener.connected(true)
       if (listeners.length === 1) post({ type: 'listen' })
     },
-    kept: {
-      get: key => state()[key],
-      set(key, value) {
-        const { [key]: _, ...rest } = state()
-        api.setState(value === undefined ? rest : { ...rest, [key]: value })
-        post({ type: 'keep', key, ...(value !== undefined && { value }) })
-      },
-    },
+    // A panel has its state for itself.
+    kept: ownState,
+    own: ownState,
     route: {
       get: () => state().route ?? '',
       set: setRoute,

@@ -90,7 +90,10 @@ export const en = {
   tokens: (count: number) => `${count} tokens`,
   context: 'Context',
   contextUsed: (used: string, total: string) => `${used} of ${total} tokens of context`,
-  contextFull: 'The oldest messages will be left out of the next request.',
+  contextFull: (count: number) =>
+    count === 1
+      ? 'The oldest message will be left out of the next request.'
+      : `About ${count} of the oldest messages will be left out of the next request.`,
   contextCut: (count: number) => `${count} earlier messages were left out: the context was full.`,
 
   cutOff: 'The answer reached its token limit.',

@@ -92,7 +92,7 @@ export const vi: Texts = {
   tokens: count => `${count} token`,
   context: 'Ngữ cảnh',
   contextUsed: (used, total) => `${used} trên ${total} token ngữ cảnh`,
-  contextFull: 'Những tin nhắn cũ nhất sẽ bị bỏ khỏi lần hỏi tới.',
+  contextFull: count => `Khoảng ${count} tin nhắn cũ nhất sẽ bị bỏ khỏi lần hỏi tới.`,
   contextCut: count => `Đã bỏ ${count} tin nhắn trước đó vì ngữ cảnh đã đầy.`,
 
   cutOff: 'Câu trả lời đã chạm giới hạn token.',

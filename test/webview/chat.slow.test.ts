@@ -209,6 +209,29 @@ describe('the chat page', needBrowser(), () => {
       await page.locator('.message.assistant', { hasText: 'The tool says sunny' }).waitFor()
     }))
 
+  test('several calls of tools are answered together', () =>
+    open(async page => {
+      await page.getByRole('button', { name: 'Options' }).click()
+      const tool = (name: string) => ({ type: 'function', function: { name, parameters: { type: 'object' } } })
+      await page.getByLabel('Tools').fill(JSON.stringify([tool('weather'), tool('tide')]))
+      await page.getByLabel('System prompt').click()
+      await send(page, 'Weather and tide?')
+      await page.getByRole('textbox', { name: 'Result of the tool 1: weather' }).fill('sunny')
+      await page.getByRole('textbox', { name: 'Result of the tool 2: tide' }).fill('high')
+      await page.getByRole('button', { name: 'Send the results' }).click()
+      await page.locator('.message.assistant', { hasText: 'The tool says sunny and high' }).waitFor()
+      assert.deepEqual(
+        (await latest()).messages.map(({ role, tool_call_id }) => [role, tool_call_id]),
+        [
+          ['user', undefined],
+          ['assistant', undefined],
+          ['tool', 'call_1'],
+          ['tool', 'call_2'],
+          ['assistant', undefined],
+        ],
+      )
+    }))
+
   test('two models answer side by side, and the choice counts in their A/B test', () =>
     open(async page => {
       await page.getByLabel('Model', { exact: true }).selectOption('alpha')
@@ -360,10 +383,49 @@ describe('the chat page', needBrowser(), () => {
       await other.locator('.chat-title', { hasText: 'say from the first tab' }).waitFor()
     }))
 
+  test('a tab that is reloaded has its own chat and draft, and sees what the other one added', () =>
+    open(async page => {
+      await send(page, 'say first chat')
+      await answered(page)
+      const other = await page.context().newPage()
+      await other.goto(pages.hub.url)
+      await other.locator('.message.assistant', { hasText: 'first chat' }).waitFor()
+      await send(other, 'say added elsewhere')
+      await answered(other, 2)
+      await page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+      await page.locator('.message.assistant', { hasText: 'added elsewhere' }).waitFor()
+      await other.keyboard.press('Alt+n')
+      await other.locator('#message').fill('a draft of the second tab')
+      await page.reload()
+      await page.locator('.message.assistant', { hasText: 'added elsewhere' }).waitFor()
+      assert.equal(await page.locator('#message').inputValue(), '')
+      await other.reload()
+      await other.getByText('What would you like to ask?').waitFor()
+      assert.equal(await other.locator('#message').inputValue(), 'a draft of the second tab')
+    }))
+
+  test.skip('a message of five megabytes and an answer of as many are shown, and the page goes on', () =>
+    open(async page => {
+      const text = `say ${'Dòng chữ này dài vừa phải, và có rất nhiều. '.repeat(60_000)}`
+      await page.evaluate(`{
+        const input = document.getElementById('message')
+        Object.getOwnPropertyDescriptor(HTMLTextAreaElement.prototype, 'value').set.call(input, ${JSON.stringify(text)})
+        input.dispatchEvent(new Event('input', { bubbles: true }))
+      }`)
+      await page.locator('#message').press('Enter')
+      await answered(page)
+      await send(page, 'say short')
+      await page.locator('.message.assistant', { hasText: /^alpha\s*short/ }).waitFor()
+    }))
+
   for (const [name, options] of Object.entries({
     light: { colorScheme: 'light' },
     dark: { colorScheme: 'dark' },
     contrast: { contrast: 'more', colorScheme: 'dark' },
+    forced_colours: { forcedColors: 'active', colorScheme: 'dark' },
+    // A window of 1280 by 1024 at 400 %, and one of 1280 by 800 at 200 %.
+    zoomed: { colorScheme: 'light', viewport: { width: 320, height: 256 }, deviceScaleFactor: 2 },
+    half: { colorScheme: 'dark', viewport: { width: 640, height: 400 } },
     narrow_light: { colorScheme: 'light', viewport: { width: 320, height: 640 } },
     narrow_dark: { colorScheme: 'dark', viewport: { width: 320, height: 640 } },
   })) {

@@ -133,6 +133,14 @@ test('formulas are told from sums of money', () => {
   assert.deepEqual(draw('$<b>$'), ['<p><code>&lt;b&gt;</code></p>'])
 })
 
+test('columns of a table are aligned without a style', () => {
+  assert.equal(
+    draw('| a | b | c |\n|:--|--:|:-:|\n| 1 | 2 | 3 |')[0]!.replace(/\s*\n\s*/g, ''),
+    '<div class="table" tabindex="0"><table><thead><tr><th>a</th><th class="right">b</th><th class="center">c</th></tr></thead>' +
+      '<tbody><tr><td>1</td><td class="right">2</td><td class="center">3</td></tr></tbody></table></div>',
+  )
+})
+
 test('pictures from elsewhere are links, and dangerous addresses are text', () => {
   assert.deepEqual(draw('![a](http://192.0.2.1/x.png)'), ['<p><a href="http://192.0.2.1/x.png">a</a></p>'])
   assert.match(

@@ -58,7 +58,7 @@ process.on('message', (message: ToWorker) => {
   }
 })
 
-/** `say TEXT`, `think THOUGHT | TEXT`, `forever`, `stream RATE TOKENS`, `die`; else with tools a call of the first, and without an echo. */
+/** `say TEXT`, `think THOUGHT | TEXT`, `forever`, `stream RATE TOKENS`, `die`; else with tools a call of each, and without an echo. */
 function generate(id: number, request: Generate): void {
   if (request.prompt.type !== 'chat') return
   const { messages, tools } = request.prompt
@@ -95,10 +95,15 @@ function generate(id: number, request: Generate): void {
   const text = goesOn ? 'the rest.' : (thought?.[2] ?? /^say ([\s\S]*)$/.exec(asked)?.[1] ?? `You said: ${asked}`)
   const events: GenerateEvent[] = thought?.[1] === undefined ? [] : [delta({ reasoning: thought[1] })]
   if (isCall) {
-    const call = { index: 0, id: 'call_1', name: tools[0]!.name, arguments: '{"city":"Huế"}' }
-    events.push({ type: 'delta', id, choice: 0, toolCalls: [call] })
+    // Each of the tools is called.
+    for (const [index, { name }] of tools.entries()) {
+      const call = { index, id: `call_${index + 1}`, name, arguments: '{"city":"Huế"}' }
+      events.push({ type: 'delta', id, choice: 0, toolCalls: [call] })
+    }
   } else {
-    const whole = result === undefined || result === null ? text : `The tool says ${result}`
+    const results = messages.slice(messages.findLastIndex(({ role }) => role !== 'tool') + 1)
+    const said = results.map(({ content }) => content ?? '').join(' and ')
+    const whole = result === undefined || result === null ? text : `The tool says ${said}`
     for (const content of whole.match(/.{1,6}/gsu) ?? []) events.push(delta({ content }))
   }
   events.push({ type: 'end', id, choice: 0, finishReason: isCall ? 'tool_calls' : 'stop' })

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import type { ConversationMessage } from '../../server/wire/conversations.ts'
-import { branchOf, childrenOf, lastLeaf, titleOf, toRequest, withoutOldest } from '../../webview/chat/tree.ts'
+import { branchOf, childrenOf, lastLeaf, titleOf, tooMany, toRequest, withoutOldest } from '../../webview/chat/tree.ts'
 import { createEventReader } from '../../webview/sse.ts'
 
 const node = (id: string, parent: string | null) => ({ id, parent })
@@ -28,6 +28,15 @@ test('a branch leads from the first message to its leaf, and a fork is followed 
   )
   assert.deepEqual([lastLeaf(childrenOf(tree), 'a'), lastLeaf(childrenOf(tree), 'b')], ['f', 'd'])
   assert.deepEqual(branchOf([], null), [])
+})
+
+test('the meter tells how many messages do not fit, in whole turns, and never the last question', () => {
+  const branch = ['user', 'assistant', 'user', 'tool', 'assistant', 'user'].map(role => ({ role }))
+  const tokens = [10, 20, 30, 40, 50, 60]
+  assert.deepEqual(
+    [1000, 210, 209, 180, 179, 60, 1].map(room => tooMany(branch, tokens, room)),
+    [0, 0, 2, 2, 5, 5, 5],
+  )
 })
 
 test('a title is the first line, cut at a word', () => {

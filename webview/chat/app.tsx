@@ -71,6 +71,11 @@ export function App({ bridge, hub, session }: Parts) {
     return () => removeEventListener('keydown', press)
   }, [panel, menu, session])
 
+  const closePanel = (): void => {
+    setPanel(undefined)
+    input.current?.focus()
+  }
+
   return (
     <LanguageContext value={language}>
       <button type="button" className="skip" onClick={() => input.current?.focus()}>
@@ -114,8 +119,8 @@ export function App({ bridge, hub, session }: Parts) {
           <Conversation {...parts} />
           <Composer {...parts} input={input} />
         </main>
-        {panel === 'options' && <OptionsPanel {...parts} close={() => setPanel(undefined)} />}
-        {panel === 'models' && <ModelsPanel {...parts} close={() => setPanel(undefined)} />}
+        {panel === 'options' && <OptionsPanel {...parts} close={closePanel} />}
+        {panel === 'models' && <ModelsPanel {...parts} close={closePanel} />}
       </div>
     </LanguageContext>
   )
@@ -141,11 +146,13 @@ function useStart({ bridge, hub, session }: Parts): void {
       session.begin(link)
       return true
     }
-    if (!follow()) void session.open(bridge.kept.get('open'))
+    if (!follow()) void session.open(bridge.own.get('open'))
     void session.refresh()
     const unfollow = bridge.route.listen(() => void follow())
     const look = (): void => {
-      if (document.visibilityState === 'visible') void session.refresh()
+      if (document.visibilityState !== 'visible') return
+      void session.refresh()
+      void session.revisit()
     }
     document.addEventListener('visibilitychange', look)
     return () => {

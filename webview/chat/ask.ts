@@ -8,6 +8,9 @@ export type Question = { model: string; options: ConversationOptions; branch: Co
 
 /** Tokens that are kept free for the answer. */
 const ANSWER_TOKENS = 256
+/** Tokens that a request may have. */
+export const roomOf = (context: number): number => context - Math.min(ANSWER_TOKENS, Math.floor(context / 4))
+
 /**
  * @param goOn true when the last message is an answer that should go on
  * @returns the body, and how many of the oldest messages were left out
@@ -45,7 +48,7 @@ export async function ask(
       )
       return counted.tokens
     }
-    const room = context - Math.min(ANSWER_TOKENS, Math.floor(context / 4))
+    const room = roomOf(context)
     for (let tokens = await count(); tokens > room; tokens = await count()) {
       // As many turns as are surely too many, at least one.
       const target = messages.length * (room / tokens)

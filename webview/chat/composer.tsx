@@ -5,8 +5,9 @@ import type { ModelStatusOut } from '../../server/wire/system.ts'
 import { IconButton } from '../icons.tsx'
 import { useStore } from '../store.ts'
 import { useText } from '../texts.ts'
+import { roomOf } from './ask.ts'
 import type { Parts } from './parts.ts'
-import { branchOf } from './tree.ts'
+import { branchOf, tooMany } from './tree.ts'
 
 /** Letters of a token, about; Vietnamese has fewer, so that the meter fills rather too early. */
 const LETTERS_PER_TOKEN = 3
@@ -22,11 +23,11 @@ export function Composer({ bridge, hub, session, input }: Parts & { input: RefOb
   )
   const models = useStore(hub, state => state.models)
   const key = `draft.${current?.id ?? 'new'}`
-  const [draft, setDraft] = useState({ key, text: bridge.kept.get(key) ?? '' })
+  const [draft, setDraft] = useState({ key, text: bridge.own.get(key) ?? '' })
   const text = draft.key === key ? draft.text : ''
   const canSend = text.trim() !== '' && model !== '' && !isWriting && !opening
 
-  useEffect(() => setDraft({ key, text: bridge.kept.get(key) ?? '' }), [key, bridge])
+  useEffect(() => setDraft({ key, text: bridge.own.get(key) ?? '' }), [key, bridge])
   // biome-ignore lint/correctness/useExhaustiveDependencies: the height follows the text.
   useLayoutEffect(() => {
     const element = input.current
@@ -38,7 +39,7 @@ export function Composer({ bridge, hub, session, input }: Parts & { input: RefOb
 
   const write = (changed: string): void => {
     setDraft({ key, text: changed })
-    bridge.kept.set(key, changed === '' ? undefined : changed)
+    bridge.own.set(key, changed === '' ? undefined : changed)
   }
   async function send(): Promise<void> {
     if (!canSend) return
@@ -71,6 +72,7 @@ export function Composer({ bridge, hub, session, input }: Parts & { input: RefOb
         )}
       </div>
       <ContextMeter
+        session={session}
         messages={current?.messages}
         leaf={current?.leaf ?? null}
         draft={text}
@@ -81,19 +83,35 @@ export function Composer({ bridge, hub, session, input }: Parts & { input: RefOb
 }
 
 function ContextMeter(props: {
+  session: Parts['session']
   messages: ConversationMessage[] | undefined
   leaf: string | null
   draft: string
   context: number | undefined
 }) {
   const t = useText()
-  const { messages, leaf, draft, context } = props
+  const { session, messages, leaf, draft, context } = props
+  const cut = useStore(session.store, state => state.cut)
   const branch = useMemo(() => branchOf(messages ?? [], leaf), [messages, leaf])
   if (context === undefined) return null
   const counted = branch.findLastIndex(({ prompt_tokens }) => prompt_tokens !== undefined)
-  const { prompt_tokens = 0, completion_tokens = 0 } = branch[counted] ?? {}
-  const letters = branch.slice(counted + 1).reduce((sum, { content }) => sum + content.length, draft.length)
-  const used = prompt_tokens + completion_tokens + Math.ceil(letters / LETTERS_PER_TOKEN)
+  const { id, prompt_tokens = 0, completion_tokens = 0 } = branch[counted] ?? {}
+  const known = prompt_tokens + completion_tokens
+  // What was left out of the last request is left out of the next one as well.
+  const before = id === undefined ? 0 : (cut[id] ?? 0)
+  const sent = branch.slice(before)
+  const lettersOf = (messages: typeof branch): number => messages.reduce((sum, { content }) => sum + content.length, 0)
+  const fresh = Math.ceil((lettersOf(branch.slice(counted + 1)) + draft.length) / LETTERS_PER_TOKEN)
+  const used = known + fresh
+  const perLetter = known / Math.max(1, lettersOf(branch.slice(before, counted + 1)))
+  const tokens = sent.map(({ content }, index) =>
+    Math.ceil(content.length * (index + before <= counted ? perLetter : 1 / LETTERS_PER_TOKEN)),
+  )
+  const question = { role: 'user', tokens: Math.ceil(draft.length / LETTERS_PER_TOKEN) }
+  const left =
+    used <= roomOf(context) && before === 0
+      ? 0
+      : before + tooMany([...sent, question], [...tokens, question.tokens], roomOf(context))
   const text = t.contextUsed(used.toLocaleString(), context.toLocaleString())
   return (
     <div className="context" title={text}>
@@ -106,7 +124,7 @@ function ContextMeter(props: {
         value={Math.min(used, context)}
       />
       <span>{text}</span>
-      {used > context && <span className="problem">{t.contextFull}</span>}
+      {left > 0 && <span className="problem">{t.contextFull(left)}</span>}
     </div>
   )
 }

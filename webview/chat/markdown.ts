@@ -148,6 +148,14 @@ function createMarkdown(): Parser {
       `<pre tabindex="0"><code data-language="${escapeHtml(language)}"${file === undefined ? '' : ` data-file="${escapeHtml(file)}"`}>${coloured ?? escapeHtml(code)}</code></pre></div>`
     )
   }
+  // A style would be cut away by the sanitizer and refused by the page's policy.
+  for (const cell of ['th_open', 'td_open']) {
+    made.renderer.rules[cell] = (tokens, index) => {
+      const token = tokens[index]!
+      const side = /text-align:\s*(right|center)/.exec(String(token.attrGet('style')))?.[1]
+      return `<${token.tag}${side === undefined ? '' : ` class="${side}"`}>`
+    }
+  }
   made.renderer.rules.table_open = () => '<div class="table" tabindex="0"><table>'
   made.renderer.rules.table_close = () => '</table></div>'
   return made

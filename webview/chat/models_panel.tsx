@@ -5,9 +5,11 @@ import { toHubFailure } from '../failure.ts'
 import { IconButton } from '../icons.tsx'
 import { useStore } from '../store.ts'
 import { sizeText, useText } from '../texts.ts'
+import { useOpened } from './opened.ts'
 import type { Parts } from './parts.ts'
 
 export function ModelsPanel({ bridge, hub, close }: Parts & { close(): void }) {
+  const panel = useOpened()
   const t = useText()
   const { models, load, system } = useStore(hub, state => state)
   const [failures, setFailures] = useState<{ [model: string]: string }>({})
@@ -25,7 +27,7 @@ export function ModelsPanel({ bridge, hub, close }: Parts & { close(): void }) {
   }
 
   return (
-    <aside className="panel" aria-label={t.models}>
+    <aside className="panel" aria-label={t.models} tabIndex={-1} ref={panel}>
       <div className="panel-head">
         <h2>{t.models}</h2>
         <IconButton icon="close" label={t.close} onClick={close} />

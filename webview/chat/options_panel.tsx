@@ -4,6 +4,7 @@ import type { ConversationOptions } from '../../server/wire/conversations.ts'
 import { IconButton } from '../icons.tsx'
 import { useStore } from '../store.ts'
 import { useText } from '../texts.ts'
+import { useOpened } from './opened.ts'
 import type { Parts } from './parts.ts'
 
 type NumberName = 'temperature' | 'top_p' | 'top_k' | 'min_p' | 'repeat_penalty' | 'max_tokens' | 'seed'
@@ -25,6 +26,7 @@ const NUMBERS: {
 const EFFORTS = ['none', 'minimal', 'low', 'medium', 'high', 'xhigh'] as const
 
 export function OptionsPanel({ session, close }: Parts & { close(): void }) {
+  const panel = useOpened()
   const t = useText()
   const current = useStore(session.store, state => state.current)
   const fresh = useStore(session.store, state => state.options)
@@ -38,7 +40,7 @@ export function OptionsPanel({ session, close }: Parts & { close(): void }) {
   const key = current?.id ?? 'new'
 
   return (
-    <aside className="panel" aria-label={t.options}>
+    <aside className="panel" aria-label={t.options} tabIndex={-1} ref={panel}>
       <div className="panel-head">
         <h2>{t.options}</h2>
         <IconButton icon="close" label={t.close} onClick={close} />

@@ -5,20 +5,39 @@ import { createStore } from '../store.ts'
 
 type Letter = { path: string; body: unknown }
 
-/** @param refused hears of what the hub does not take: it is given up when trying again would change nothing */
+/**
+ * Tabs share what is kept: each changes only the letters that it means, and sends all.
+ * @param refused hears of what the hub does not take: it is given up when trying again would change nothing
+ */
 export function createOutbox(bridge: Bridge, refused: (thrown: unknown) => void) {
+  /** Those of this tab, in case that the place where they are kept is full. */
+  let mine: Letter[] = []
   const store = createStore<{ letters: Letter[] }>({ letters: read(bridge.kept.get('outbox')) })
   let flushing: Promise<void> | undefined
 
-  function set(letters: Letter[]): void {
+  /** Takes the letter to a path away, or replaces it, if it is still `before`. */
+  function change(path: string, body?: unknown, before?: unknown): void {
+    const isOther = (letter: Letter): boolean =>
+      letter.path !== path || (before !== undefined && JSON.stringify(letter.body) !== JSON.stringify(before))
+    const added = body === undefined ? [] : [{ path, body }]
+    mine = [...mine.filter(isOther), ...added]
+    const kept = [...read(bridge.kept.get('outbox')).filter(isOther), ...added]
+    bridge.kept.set('outbox', kept.length === 0 ? undefined : JSON.stringify(kept))
+    look()
+  }
+
+  /** Other tabs may have written or sent some. */
+  function look(): Letter[] {
+    const others = read(bridge.kept.get('outbox')).filter(letter => mine.every(one => one.path !== letter.path))
+    const letters = [...others, ...mine]
     store.set({ letters })
-    bridge.kept.set('outbox', letters.length === 0 ? undefined : JSON.stringify(letters))
+    return letters
   }
 
   /** In the order they were written, since a message comes behind its parent. */
   async function send(): Promise<void> {
     for (;;) {
-      const [letter] = store.get().letters
+      const [letter] = look()
       if (letter === undefined) return
       try {
         await bridge.request('PUT', letter.path, letter.body)
@@ -27,7 +46,7 @@ export function createOutbox(bridge: Bridge, refused: (thrown: unknown) => void)
         if (!failure.unreachable) refused(failure)
         if (failure.status < 400 || failure.status >= 500) return
       }
-      set(store.get().letters.filter(one => one !== letter))
+      change(letter.path, undefined, letter.body)
     }
   }
 
@@ -43,7 +62,7 @@ export function createOutbox(bridge: Bridge, refused: (thrown: unknown) => void)
     flush,
     /** Resolves when it is stored, or when the hub is away; then it goes out later. @param last the page is being left */
     async put(path: string, body: unknown, last = false): Promise<void> {
-      set([...store.get().letters.filter(one => one.path !== path), { path, body }])
+      change(path, body)
       if (last) await bridge.request('PUT', path, body, { last })
       else {
         await flush()

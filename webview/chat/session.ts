@@ -103,7 +103,7 @@ export function createSession(bridge: Bridge) {
   }
 
   async function open(id: string | undefined): Promise<void> {
-    bridge.kept.set('open', id)
+    bridge.own.set('open', id)
     if (id === undefined) {
       set({ current: undefined, pair: undefined, failure: undefined, training: false, opening: false })
       return
@@ -117,8 +117,21 @@ export function createSession(bridge: Bridge) {
     } catch (thrown) {
       const failure = toHubFailure(thrown)
       set({ opening: false, ...(!failure.unreachable && { failure: failure.message, current: undefined }) })
-      if (!failure.unreachable) bridge.kept.set('open', undefined)
+      if (!failure.unreachable) bridge.own.set('open', undefined)
     }
+  }
+
+  /** Another tab may have gone on with the open conversation. */
+  async function revisit(): Promise<void> {
+    const { current } = get()
+    const isBusy = (): boolean =>
+      Object.values(get().live).some(({ conversation }) => conversation === current?.id) ||
+      outbox.store.get().letters.length > 0
+    if (current === undefined || isBusy()) return
+    const found = await bridge.request<ConversationWhole>('GET', `/v1/chats/${current.id}`).catch(() => undefined)
+    // Only if nothing was done here meanwhile.
+    if (found === undefined || get().current !== current || isBusy()) return
+    if (found.updated_at !== current.updated_at || found.leaf !== current.leaf) set({ current: found })
   }
 
   /** Shows a message at once and stores it; when the hub is away, as soon as it is back. */
@@ -155,7 +168,7 @@ export function createSession(bridge: Bridge) {
       const made = await bridge.request<Conversation>('POST', '/v1/chats', { title, model, training, options })
       const whole = { ...made, messages: [] }
       set({ current: whole, list: [made, ...get().list] })
-      bridge.kept.set('open', made.id)
+      bridge.own.set('open', made.id)
       return whole
     } catch (thrown) {
       failed(thrown)
@@ -255,6 +268,7 @@ export function createSession(bridge: Bridge) {
     store,
     outbox,
     refresh,
+    revisit,
     open,
     send,
     /** A new chat with one model, or with two that answer side by side. */
@@ -297,7 +311,7 @@ export function createSession(bridge: Bridge) {
         for (const live of Object.values(get().live)) if (live.conversation === id) live.stop()
         await bridge.request('DELETE', `/v1/chats/${id}`)
         set({ list: get().list.filter(one => one.id !== id) })
-        bridge.kept.set(`draft.${id}`, undefined)
+        bridge.own.set(`draft.${id}`, undefined)
         if (get().current?.id === id) await open(undefined)
       } catch (thrown) {
         failed(thrown)

@@ -142,7 +142,9 @@ function Chat({
   return (
     <li className={isOpen ? 'open' : ''}>
       <button type="button" className="chat" aria-current={isOpen ? 'page' : undefined} onClick={pick}>
-        <span className="chat-title">{title}</span>
+        <span className="chat-title" dir="auto">
+          {title}
+        </span>
         {chat.excerpt !== undefined && <span className="excerpt">{chat.excerpt}</span>}
       </button>
       <details

@@ -64,6 +64,21 @@ export function toRequest(
   return sent
 }
 
+/**
+ * How many of the first messages do not fit any more, about: whole turns, as withoutOldest leaves them out.
+ * @param tokens of each message
+ */
+export function tooMany(branch: readonly { role: string }[], tokens: readonly number[], room: number): number {
+  let used = tokens.reduce((sum, count) => sum + count, 0)
+  let left = 0
+  while (used > room) {
+    const next = branch.findIndex(({ role }, index) => index > left && role === 'user')
+    if (next < 0) return left
+    for (; left < next; left++) used -= tokens[left]!
+  }
+  return left
+}
+
 /** The same messages without the oldest question and what answered it; undefined when only the last question is left. */
 export function withoutOldest<T extends { role?: unknown }>(messages: readonly T[]): T[] | undefined {
   const system = messages[0]?.role === 'system' ? 1 : 0

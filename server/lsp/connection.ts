@@ -55,7 +55,13 @@ export function connect(deps: LspDeps, socket: TextSocket): { close(): void } {
   })
   connection.onInitialized(async () => {
     await session.pullSettings()
-    connection.workspace.onDidChangeWorkspaceFolders(event => session.foldersChanged(event))
+    if (session.client.folders) {
+      connection.workspace.onDidChangeWorkspaceFolders(event => {
+        session.foldersChanged(event)
+        return findings.restore()
+      })
+    }
+    await findings.restore()
   })
   connection.onDidChangeConfiguration(({ settings }) => session.configurationChanged(settings))
 

@@ -11,7 +11,8 @@ import type { Finding } from '../assistant/review.ts'
 import { HubError } from '../lib/error.ts'
 import { inDocument, toWorkspaceEdit } from './code_actions/action.ts'
 import { dismiss, findingHash, readDismissed } from './dismissed.ts'
-import { keyOf } from './files.ts'
+import { keyOf, localPath, readText } from './files.ts'
+import { type KeptFile, keep, readKept } from './kept_findings.ts'
 import type { Session } from './session.ts'
 
 export const SOURCE = 'ai-review'
@@ -22,15 +23,47 @@ const SEVERITY = {
 } as const
 
 type Placed = Finding & { id: string; hash: string /** The line as it was reviewed. */; text: string }
-type File = { uri: string; found: Placed[] }
+type File = { uri: string; found: Placed[] /** Ids of those that are kept in home. */; kept?: string }
 
 export class Findings {
   readonly #session: Session
   readonly #files = new Map<string, File>()
+  /** Of earlier connections, not shown yet. */
+  readonly #earlier = new Map<string, KeptFile>()
   #lastId = 0
 
   constructor(session: Session) {
     this.#session = session
+  }
+
+  /** Shows again what was found before the hub or the editor went away, in the files of the workspace; in others when they are opened. */
+  async restore(): Promise<void> {
+    const { documents, closed, deps } = this.#session
+    for (const file of readKept(deps.home)) this.#earlier.set(keyOf(file.uri), file)
+    for (const { uri } of [...this.#earlier.values()]) {
+      if (closed.aborted) return
+      if (this.#session.folderOf(uri) === undefined) continue
+      const path = localPath(uri)
+      const text = documents.find(uri)?.getText() ?? (path === undefined ? undefined : await readText(path))
+      if (text !== undefined) this.#showEarlier(uri, text)
+    }
+  }
+
+  #showEarlier(uri: string, text: string): void {
+    const key = keyOf(uri)
+    const earlier = this.#earlier.get(key)
+    this.#earlier.delete(key)
+    if (earlier === undefined || this.#files.has(key)) return
+    const dismissed = readDismissed(this.#session.deps.home)
+    const lines = text.split(/\r?\n/)
+    const file = this.#file(uri)
+    for (const { replacement, ...finding } of earlier.found) {
+      const line = dismissed.has(finding.hash) ? undefined : nearest(lines, finding.text, finding.line)
+      if (line === undefined) continue
+      const id = String(++this.#lastId)
+      file.found.push({ ...finding, ...(replacement !== undefined && { replacement }), line, id })
+    }
+    this.#publish(uri)
   }
 
   /**
@@ -50,6 +83,7 @@ export class Findings {
     const dismissed = readDismissed(this.#session.deps.home)
     const before = reviewed.split(/\r?\n/)
     const after = now.split(/\r?\n/)
+    this.#earlier.delete(keyOf(uri))
     const file = this.#file(uri)
     const inside = (line: number): boolean =>
       lines === undefined || lines.some(({ from, to }) => from <= line && line < to)
@@ -100,8 +134,9 @@ export class Findings {
 
   /** A document was opened that may differ from what was reviewed. */
   opened(uri: string): void {
-    const file = this.#files.get(keyOf(uri))
     const document = this.#session.documents.get(uri)
+    if (document !== undefined && this.#earlier.has(keyOf(uri))) this.#showEarlier(uri, document.getText())
+    const file = this.#files.get(keyOf(uri))
     if (file === undefined || document === undefined) return
     const lines = document.getText().split(/\r?\n/)
     const wasEmpty = file.found.length === 0
@@ -117,7 +152,8 @@ export class Findings {
     const document = this.#session.documents.get(uri)
     if (document === undefined) return []
     const wants = (kind: string): boolean => only === undefined || only.some(each => `${kind}.`.startsWith(`${each}.`))
-    const here = this.#file(uri).found.filter(({ line }) => range.start.line <= line && line <= range.end.line)
+    const found = this.#files.get(keyOf(uri))?.found ?? []
+    const here = found.filter(({ line }) => range.start.line <= line && line <= range.end.line)
     const actions: CodeAction[] = []
     for (const finding of here) {
       const diagnostics = [diagnosticOf(finding)]
@@ -170,8 +206,22 @@ export class Findings {
     const file = this.#file(uri)
     file.found.sort((a, b) => a.line - b.line)
     const diagnostics = file.found.map(diagnosticOf)
-    void this.#session.connection.sendDiagnostics({ uri: file.uri, diagnostics })
+    void this.#session.connection.sendDiagnostics({ uri: file.uri, diagnostics }).catch(() => {})
+    this.#keep(file)
     if (file.found.length === 0) this.#files.delete(keyOf(uri))
+  }
+
+  /** Where a line is by now need not be kept: it is found by its text. */
+  #keep(file: File): void {
+    const ids = file.found.map(({ id }) => id).join()
+    if (ids === file.kept) return
+    file.kept = ids
+    const { home, log } = this.#session.deps
+    try {
+      keep(home, { uri: file.uri, found: file.found.map(({ id: _, ...finding }) => finding) })
+    } catch (thrown) {
+      log.warn('findings of a review are not kept', { reason: HubError.from(thrown).message })
+    }
   }
 }
 

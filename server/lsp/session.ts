@@ -35,6 +35,8 @@ export type Client = {
   /** Commands that it runs itself. */
   commands: ReadonlySet<string>
   configuration: boolean
+  /** It tells when folders come and go. */
+  folders: boolean
   /** Edits may ask for confirmation, name a version, make files. */
   annotations: boolean
   documentChanges: boolean
@@ -76,7 +78,9 @@ export class Session {
 
   initialize(params: InitializeParams): void {
     this.client = readClient(params)
-    this.folders = (params.workspaceFolders ?? []).map(({ uri }) => uri.replace(/\/$/, ''))
+    // Editors that know of one folder only name it as LSP did before there were several.
+    const root = params.rootUri ? [{ uri: params.rootUri }] : []
+    this.folders = (params.workspaceFolders ?? root).map(({ uri }) => uri.replace(/\/$/, ''))
     const options: unknown = params.initializationOptions
     this.settings = readEditorSettings((options as { settings?: unknown } | null | undefined)?.settings)
   }
@@ -274,6 +278,7 @@ function readClient({
     locale: /^vi\b/i.test(locale) ? 'vi' : 'en',
     commands: new Set(commands),
     configuration: workspace?.configuration === true,
+    folders: workspace?.workspaceFolders === true,
     documentChanges,
     annotations: documentChanges && edits?.changeAnnotationSupport !== undefined,
     createFiles: documentChanges && edits?.resourceOperations?.includes('create') === true,

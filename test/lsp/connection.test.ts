@@ -165,6 +165,14 @@ test('what became of a suggestion is counted without consent, and nothing of its
   assert.deepEqual(collected, [])
 })
 
+test('an editor that knows of one folder only, and of no changes to it, is served as well', async context => {
+  const { client, models, time } = lspServer(context, says('b()\n'))
+  await client.initialize({ more: { capabilities: {}, workspaceFolders: undefined, rootUri: 'file:///work' } })
+  client.open(URI, 'const a = \n')
+  await settled(time, client.complete(URI, 0, 10).result)
+  assert.equal((models.generated[0]!.prompt as { path: string }).path, 'src/a.ts')
+})
+
 test('garbage ends neither the connection nor the server', async context => {
   const { client } = lspServer(context)
   await client.initialize()

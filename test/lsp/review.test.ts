@@ -1,7 +1,7 @@
 /** Reviews as an editor meets them: findings as diagnostics that follow the text, quick fixes, dismissals, and git. */
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
@@ -37,7 +37,7 @@ const NULLS = finding('return null // 😀', { severity: 'info', category: 'styl
 async function reviewer(
   context: Context,
   answers: unknown[][],
-  { home, ...options }: Omit<FakeOptions, 'answer'> & { home?: string } = {},
+  { home, folders, ...options }: Omit<FakeOptions, 'answer'> & { home?: string; folders?: string[] } = {},
 ): Promise<LspTest> {
   let at = 0
   const server = lspServer(context, {
@@ -49,6 +49,7 @@ async function reviewer(
     ...(home !== undefined && { deps: { home } }),
   })
   await server.client.initialize({
+    ...(folders !== undefined && { folders }),
     more: { capabilities: { workspace: { workspaceEdit: { documentChanges: true } } } },
   })
   return server
@@ -71,12 +72,17 @@ function diagnostics({ client }: LspTest, uri = URI): Diagnostic[] {
 const places = (server: LspTest, uri = URI): [code: string, line: number, from: number, to: number][] =>
   diagnostics(server, uri).map(({ code, range: { start, end } }) => [code, start.line, start.character, end.character])
 
+/** Of what the server does by itself. */
+async function until(done: () => boolean): Promise<void> {
+  for (let turn = 0; !done() && turn < 20_000; turn++) await new Promise(resolve => setImmediate(resolve))
+}
+
 const settle = (server: LspTest): Promise<unknown> => server.client.request('aiHub/counts', null)
 const review = (server: LspTest, request: object): Promise<unknown> => server.client.request('aiHub/review', request)
 
-async function quickFixes({ client }: LspTest, line: number, more: object = {}) {
+async function quickFixes({ client }: LspTest, line: number, more: object = {}, uri = URI) {
   const start = { line, character: 3 }
-  const params = { textDocument: { uri: URI }, range: { start, end: start }, context: { diagnostics: [], ...more } }
+  const params = { textDocument: { uri }, range: { start, end: start }, context: { diagnostics: [], ...more } }
   const actions = (await client.request('textDocument/codeAction', params)) as {
     title: string
     kind: string
@@ -218,6 +224,88 @@ test('what is dismissed stays away, for another connection as well; the file hol
   // A second time, and with garbage: told, no error.
   assert.equal(await other.client.request('aiHub/dismissFinding', { uri: URI, id: data.id }), null)
   assert.equal(await other.client.request('aiHub/dismissFinding', 'x'), null)
+})
+
+test('findings are there again for an editor that connects anew, where their lines are by then, and gone with their lines', async context => {
+  const home = temporary(context)
+  const folder = temporary(context)
+  writeFileSync(join(folder, 'a.js'), TEXT)
+  writeFileSync(join(folder, 'b.js'), TEXT)
+  const root = pathToFileURL(folder).href
+  const [a, b, c] = [`${root}/a.js`, `${root}/b.js`, 'file:///elsewhere/c.js']
+  const connected = async (): Promise<LspTest> => {
+    const server = await reviewer(context, [[ASSIGNS, NULLS]], { home, folders: [root] })
+    await settle(server)
+    return server
+  }
+  const first = await connected()
+  first.client.open(c, TEXT, 'javascript')
+  for (const uri of [a, b, c]) await review(first, { scope: 'file', uri })
+  const shown = diagnostics(first, a)
+  first.hangUp()
+
+  writeFileSync(join(folder, 'a.js'), `// new\n${TEXT}`)
+  writeFileSync(join(folder, 'b.js'), TEXT.replace('a = 1', 'a === 1'))
+  const second = await connected()
+  await until(() => places(second, b).length > 0)
+  assert.deepEqual(
+    places(second, a).map(([code, line]) => [code, line]),
+    [
+      ['bug', 2],
+      ['style', 3],
+    ],
+  )
+  const bare = ({ message, severity, source }: Diagnostic) => ({ message, severity, source })
+  assert.deepEqual(diagnostics(second, a).map(bare), shown.map(bare))
+  assert.deepEqual(
+    places(second, b).map(([code]) => code),
+    ['style'],
+  )
+  // A file of no folder is shown when it is opened, and its fix is still known.
+  assert.deepEqual(places(second, c), [])
+  second.client.open(c, `\n${TEXT}`, 'javascript')
+  await settle(second)
+  assert.deepEqual(
+    places(second, c).map(([code, line]) => [code, line]),
+    [
+      ['bug', 2],
+      ['style', 3],
+    ],
+  )
+  const fixes = await quickFixes(second, 2, {}, c)
+  assert.deepEqual(
+    fixes.map(({ kind }) => kind),
+    ['quickfix.aiHub.review', 'quickfix.aiHub.dismiss'],
+  )
+  // One is dismissed, the other loses its line.
+  await second.client.request('workspace/executeCommand', fixes[1]?.command)
+  second.client.type(c, 2, 3, 1, 'x')
+  await settle(second)
+  assert.deepEqual(places(second, c), [])
+  second.hangUp()
+
+  const third = await connected()
+  third.client.open(c, `\n${TEXT}`, 'javascript')
+  await until(() => places(third, b).length > 0)
+  assert.deepEqual(places(third, c), [])
+  assert.equal(places(third, a).length, 2)
+  // A review that finds nothing forgets them for good.
+  const quiet = await reviewer(context, [[]], { home, folders: [root] })
+  await until(() => places(quiet, a).length > 0)
+  assert.deepEqual(await review(quiet, { scope: 'file', uri: a }), { files: 1, findings: 0, dropped: 0 })
+  assert.doesNotMatch(readFileSync(join(home, 'review_findings.json'), 'utf8'), /a\.js/)
+  if (process.platform !== 'win32') assert.equal(statSync(join(home, 'review_findings.json')).mode & 0o077, 0)
+})
+
+test('a damaged file of findings, or a home that cannot be written, costs the memory only', async context => {
+  const home = temporary(context)
+  writeFileSync(join(home, 'review_findings.json'), '{"files": [{"uri": 7}]}')
+  for (const folder of [home, join(home, 'gone', 'away')]) {
+    const server = await reviewer(context, [[ASSIGNS]], { home: folder })
+    server.client.open(URI, TEXT, 'javascript')
+    assert.deepEqual(await review(server, { scope: 'file', uri: URI }), { files: 1, findings: 1, dropped: 0 })
+    assert.equal(places(server).length, 1)
+  }
 })
 
 /** A repository whose first commit has a.js and b.py, with a change of a.js and a new c.js staged. */

@@ -1,6 +1,6 @@
 /** The language server behind its door: what editors reach, put together. */
 import { randomUUID } from 'node:crypto'
-import type { Outcome } from './assistant/complete.ts'
+import type { Outcome } from './assistant/outcomes.ts'
 import { createLspDoor, type LspDoor } from './http/lsp.ts'
 import { HubError } from './lib/error.ts'
 import type { Log } from './lib/log.ts'
@@ -65,7 +65,7 @@ export function abSession(now: () => number): { key(): string; last(): string } 
   }
 }
 
-function toRecord({ type, path, language, place, text }: Outcome): Parameters<typeof recordSample>[1] {
+function toRecord({ type, path, language, place, text, final }: Outcome): Parameters<typeof recordSample>[1] {
   return {
     collected: 'completion',
     at: Date.now(),
@@ -75,6 +75,7 @@ function toRecord({ type, path, language, place, text }: Outcome): Parameters<ty
     suffix: place.lineSuffix + place.after,
     suggestion: text,
     outcome: type,
+    ...(final !== undefined && { final }),
   }
 }
 

@@ -5,6 +5,7 @@
 import { HubError } from '../lib/error.ts'
 import { afterTyped, CompletionCache, type Made } from './completion_cache.ts'
 import { isEnough, toGhost } from './ghost.ts'
+import { type Outcome, Outcomes, type Suggestion } from './outcomes.ts'
 import { type Place, placeAt } from './place.ts'
 import { Rhythm } from './rhythm.ts'
 import { type Chunk, Surroundings } from './surroundings.ts'
@@ -23,19 +24,6 @@ export type CompletionAsk = {
   candidates?: number
   /** The item that stands selected in the editor's open list: it would put `text` in the place of what is there from `start` to `end`. */
   selected?: { start: number; end: number; text: string }
-}
-
-export type Suggestion = {
-  id: number
-  /**
-   * Stands in for the text from `start` to `end`, offsets in the document that was asked about. `start` is the cursor, or where a
-   * selected item begins, whose text the suggestion then begins with.
-   */
-  text: string
-  start: number
-  end: number
-  /** Where it came from; for counting. */
-  from: 'cache' | 'running' | 'model'
 }
 
 export type InfillAsk = {
@@ -71,15 +59,6 @@ export type CompletionSettings = {
   budgetMs: number /** Whether the next suggestion is computed ahead. */
   ahead: boolean
 }
-export type Outcome = {
-  type: 'accepted' | 'rejected' | 'edited'
-  uri: string
-  language: string
-  path: string
-  place: Place
-  text: string
-}
-
 export type CompletionCounts = {
   asked: number
   cached: number
@@ -90,6 +69,7 @@ export type CompletionCounts = {
   cancelled: number
   accepted: number
   rejected: number
+  edited: number
 }
 
 /** Text before a generation's place that must be unchanged for it to be used. */
@@ -97,32 +77,32 @@ const TAIL = 400
 /** A generation that nobody waits for any more ends after so long. */
 const ORPHAN_MS = 3000
 const MOST_TYPED = 512
-const MOST_SHOWN = 64
 
-/** What the model wrote begins behind `lead` characters of the suggestion. */
-type Shown = { suggestion: Suggestion; place: Place; lead: number }
-type Document = { rhythm: Rhythm; generation?: Generation; shown?: Shown }
+type Document = { rhythm: Rhythm; generation?: Generation }
 
 export class Completer {
   readonly #deps: CompleterDeps
   readonly #cache = new CompletionCache()
   readonly #surroundings = new Surroundings()
   readonly #documents = new Map<string, Document>()
-  readonly #shown = new Map<number, Shown>()
+  readonly #outcomes: Outcomes
   #lastId = 0
-  readonly counts: CompletionCounts = {
+  readonly #counts = {
     asked: 0,
     cached: 0,
     reused: 0,
     generated: 0,
     written: 0,
     cancelled: 0,
-    accepted: 0,
-    rejected: 0,
   }
 
   constructor(deps: CompleterDeps) {
     this.#deps = deps
+    this.#outcomes = new Outcomes(deps)
+  }
+
+  get counts(): CompletionCounts {
+    return { ...this.#counts, ...this.#outcomes.counts }
   }
 
   /**
@@ -139,18 +119,18 @@ export class Completer {
       this.#end(document)
       return []
     }
-    this.counts.asked++
+    this.#counts.asked++
     const wanted = ask.automatic ? 1 : Math.max(1, ask.candidates ?? 1)
     const first = await this.#first(ask, place, document, signal)
     if (signal.aborted) return []
-    const suggestions = first === undefined ? [] : [this.#show(document, ask, place, first.ghost, first.from, selected)]
+    const suggestions = first === undefined ? [] : [this.#show(ask, place, first.ghost, first.from, selected, true)]
     for (let index = 1; index < wanted && !signal.aborted; index++) {
       const generation = this.#start(document, ask, place, 0.4 + 0.3 * index)
       const made = await generation.until(() => false, signal)
       if (made === undefined || signal.aborted) break
       const ghost = toGhost(made.raw, place, made.complete)
       if (ghost === undefined || suggestions.some(({ text }) => text === ghost.text)) continue
-      suggestions.push(this.#show(document, ask, place, ghost, 'model', selected))
+      suggestions.push(this.#show(ask, place, ghost, 'model', selected, suggestions.length === 0))
     }
     if (ask.automatic && suggestions[0] !== undefined) this.#ahead(document, asked, suggestions[0])
     return suggestions
@@ -160,17 +140,10 @@ export class Completer {
   edited(uri: string, text: string, offset: number): void {
     const document = this.#document(uri)
     document.rhythm.keystroke(this.#deps.now())
-    const { generation, shown } = document
+    const { generation } = document
     const fits = generation?.rest(text, offset) !== undefined || generation?.isAhead(text, offset) === true
     if (!fits) this.#end(document)
-    if (shown !== undefined) {
-      const { suggestion, place, lead } = shown
-      const typed = text.slice(suggestion.start, offset)
-      if (offset < suggestion.start || !suggestion.text.startsWith(typed)) {
-        delete document.shown
-        if (this.#shown.delete(suggestion.id)) this.#report('rejected', place, suggestion.text.slice(lead))
-      }
-    }
+    this.#outcomes.edited(uri, text, offset)
   }
 
   /** The user looks at or works on this place; what stands there may help elsewhere. `line` counts from 0. */
@@ -188,22 +161,14 @@ export class Completer {
 
   /** A shown suggestion was taken, whole or (`length` UTF-16 units of it) in part. */
   accepted(id: number, length?: number): void {
-    const shown = this.#shown.get(id)
-    if (shown === undefined) return
-    const { suggestion, place, lead } = shown
-    const whole = length === undefined || length >= suggestion.text.length
-    if (whole) {
-      this.#shown.delete(id)
-      const document = this.#documents.get(place.uri)
-      if (document?.shown?.suggestion.id === id) delete document.shown
-    }
-    this.#report('accepted', place, suggestion.text.slice(lead, whole ? undefined : length))
+    this.#outcomes.accepted(id, length)
   }
 
   closed(uri: string): void {
     const document = this.#documents.get(uri)
     if (document !== undefined) this.#end(document)
     this.#documents.delete(uri)
+    this.#outcomes.closed(uri)
     this.#surroundings.forget(uri)
   }
 
@@ -211,6 +176,7 @@ export class Completer {
   close(): void {
     for (const document of this.#documents.values()) this.#end(document)
     this.#documents.clear()
+    this.#outcomes.close()
   }
 
   async #first(
@@ -222,7 +188,7 @@ export class Completer {
     const cached = this.#cache.find(place)
     const ghost = cached && toGhost(cached.raw, place, cached.complete)
     if (ghost !== undefined) {
-      this.counts.cached++
+      this.#counts.cached++
       return { ghost, from: 'cache' }
     }
     let generation = document.generation
@@ -238,7 +204,7 @@ export class Completer {
       if (signal.aborted) return undefined
       generation = this.#start(document, ask, place, 0)
       from = 'model'
-    } else this.counts.reused++
+    } else this.#counts.reused++
     const current = generation
     const rest = () => current.rest(ask.text, ask.offset)
     const made = await current.until(() => isEnough(rest() ?? '', place), signal)
@@ -250,10 +216,10 @@ export class Completer {
 
   #start(document: Document, ask: { text: string; offset: number }, place: Place, temperature: number): Generation {
     this.#end(document)
-    this.counts.generated++
+    this.#counts.generated++
     const begun = this.#deps.now()
     const ended = (made: Made | undefined, written: number): void => {
-      this.counts.written += written
+      this.#counts.written += written
       if (document.generation === generation) delete document.generation
       if (made === undefined) return
       document.rhythm.answered(this.#deps.now() - begun)
@@ -287,26 +253,17 @@ export class Completer {
   }
 
   #show(
-    document: Document,
     ask: CompletionAsk,
     place: Place,
     ghost: { text: string; replace: number },
     from: Suggestion['from'],
     selected: CompletionAsk['selected'],
+    first: boolean,
   ): Suggestion {
     const { start, end, text } = selected ?? { start: ask.offset, end: ask.offset, text: '' }
     const suggestion = { id: ++this.#lastId, text: text + ghost.text, start, end: end + ghost.replace, from }
-    const shown = { suggestion, place, lead: text.length }
-    this.#shown.set(suggestion.id, shown)
-    if (this.#shown.size > MOST_SHOWN) this.#shown.delete(this.#shown.keys().next().value!)
-    document.shown = shown
+    this.#outcomes.show({ suggestion, place, lead: text.length, there: end - start }, first)
     return suggestion
-  }
-
-  #report(type: Outcome['type'], place: Place, text: string): void {
-    if (type === 'accepted') this.counts.accepted++
-    if (type === 'rejected') this.counts.rejected++
-    this.#deps.outcome?.({ type, uri: place.uri, language: place.language, path: place.path, place, text })
   }
 
   #document(uri: string): Document {
@@ -320,7 +277,7 @@ export class Completer {
 
   #end(document: Document): void {
     if (document.generation === undefined) return
-    this.counts.cancelled++
+    this.#counts.cancelled++
     document.generation.cancel()
     delete document.generation
   }

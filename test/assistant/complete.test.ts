@@ -1,13 +1,8 @@
 /** The completion engine over a scripted model and virtual time: what is asked of the model, what is shown, and what never happens. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import {
-  Completer,
-  type CompletionAsk,
-  type InfillAsk,
-  type InfillPiece,
-  type Outcome,
-} from '../../server/assistant/complete.ts'
+import { Completer, type CompletionAsk, type InfillAsk, type InfillPiece } from '../../server/assistant/complete.ts'
+import type { Outcome } from '../../server/assistant/outcomes.ts'
 import { VirtualTime } from '../helpers/virtual_time.ts'
 
 type Model = (ask: InfillAsk) => string
@@ -199,7 +194,7 @@ test('with an open list the suggestion goes on from the selected item, and fits 
   completer.accepted(typed[0]!.id)
   assert.deepEqual(
     seen.outcomes.map(({ text }) => text),
-    ['.log', '.log(a)'],
+    ['.log(a)'],
     'only what the model wrote is told',
   )
 })
@@ -233,6 +228,75 @@ test('what was taken and what was typed past is told', async () => {
       ['rejected', 'compute(a)'],
     ],
   )
+})
+
+test('what was taken word by word counts once as accepted, as far as it was taken', async () => {
+  const { time, seen, completer } = start(() => 'compute(alpha, beta)\n')
+  const uri = 'file:///a.ts'
+  const first = completer.complete(ask('const a = |\n'), never)
+  await time.advance(2000)
+  const [{ id } = assert.fail()] = await first
+  completer.edited(uri, 'const a = compute\n', 17)
+  completer.edited(uri, 'const a = compute(alpha\n', 23)
+  // One editor tells of it, another one does not.
+  completer.accepted(id, 13)
+  completer.edited(uri, 'const a = compute(alpha;\n', 24)
+  const second = completer.complete(ask('const b = |\n'), never)
+  await time.advance(2000)
+  await second
+  // Typed letter by letter it is not taken.
+  completer.edited(uri, 'const b = c\n', 11)
+  completer.edited(uri, 'const b = co\n', 12)
+  completer.edited(uri, 'const b = cx\n', 12)
+  assert.deepEqual(
+    seen.outcomes.map(({ type, text }) => [type, text]),
+    [
+      ['accepted', 'compute(alpha'],
+      ['rejected', 'compute(alpha, beta)'],
+    ],
+  )
+  assert.deepEqual([completer.counts.accepted, completer.counts.rejected], [1, 1])
+})
+
+test('one candidate of several that is taken is no rejection of the others', async () => {
+  const { time, seen, completer } = start(({ temperature }) => (temperature === 0 ? 'one()\n' : `t${temperature}\n`))
+  const shown = completer.complete(ask('const a = |\n', { automatic: false, candidates: 3 }), never)
+  await time.advance(5000)
+  const [first] = await shown
+  completer.edited('file:///a.ts', 'const a = one()\n', 15)
+  completer.accepted(first!.id)
+  completer.edited('file:///a.ts', 'const a = one()\nx\n', 17)
+  assert.deepEqual(
+    seen.outcomes.map(({ type, text }) => [type, text]),
+    [['accepted', 'one()']],
+  )
+})
+
+test('what is changed soon after it was taken counts as edited, with what it became; what is added behind it does not', async () => {
+  const { time, seen, completer } = start(() => 'compute(a)\n')
+  const uri = 'file:///a.ts'
+  const take = async (then: string): Promise<void> => {
+    const first = completer.complete(ask('const a = |\nfoo()\n'), never)
+    await time.advance(2000)
+    const text = 'const a = compute(a)\nfoo()\n'
+    completer.edited(uri, text, 20)
+    completer.accepted((await first)[0]!.id)
+    completer.edited(uri, then, 20)
+    await time.advance(60_000)
+  }
+  await take('const a = compute(b)\nfoo()\n')
+  await take('const a = compute(a) + 1\nfoo()\n')
+  await take('nothing is as it was\n')
+  assert.deepEqual(
+    seen.outcomes.map(({ type, text, final }) => [type, text, final]),
+    [
+      ['accepted', 'compute(a)', undefined],
+      ['edited', 'compute(a)', 'compute(b)'],
+      ['accepted', 'compute(a)', undefined],
+      ['accepted', 'compute(a)', undefined],
+    ],
+  )
+  assert.equal(completer.counts.edited, 1)
 })
 
 test('chunks of other files are told to the model after a rest, and read ahead', async () => {

@@ -50,7 +50,7 @@ const OWNER: { [name: string]: string[] } = {
   'better-sqlite3': ['server/storage'],
   express: ['server/http'],
   busboy: ['server/http'],
-  ignore: ['server/training'],
+  ignore: ['server/lib'],
   'swagger-ui-dist': ['server/http'],
   ws: ['server/http', 'server/cli', 'extension'],
   chokidar: ['server/models'],

@@ -43,6 +43,11 @@ export type InfillPiece = { text: string } | { end: 'stop' | 'length' }
 
 export type CompleterDeps = {
   infill(ask: InfillAsk, signal: AbortSignal): AsyncIterable<InfillPiece>
+  /** What is known of files that nobody looked at. */
+  workspace?: {
+    declarations(place: { uri: string; path: string; head: string; near: string; line: string }): Chunk[]
+    similar(uri: string, around: string, signal: AbortSignal): Promise<{ uri: string; path: string; text: string }[]>
+  }
   /** Has the model read the surroundings ahead of the next request. */
   warm?(ask: InfillAsk, signal: AbortSignal): Promise<void>
   /** Monotonic, in ms. */
@@ -77,6 +82,8 @@ const TAIL = 400
 /** A generation that nobody waits for any more ends after so long. */
 const ORPHAN_MS = 3000
 const MOST_TYPED = 512
+/** Where the imports of a file stand. */
+const HEAD = 8000
 
 type Document = { rhythm: Rhythm; generation?: Generation }
 
@@ -155,8 +162,17 @@ export class Completer {
   async rest(ask: Omit<CompletionAsk, 'automatic'>, signal: AbortSignal): Promise<void> {
     const place = placeAt(ask.text, ask.offset, ask, false)
     if (place === undefined || this.#document(ask.uri).generation !== undefined) return
-    const around = place.before.slice(-2000) + place.linePrefix + place.after.slice(0, 1000)
-    if (this.#surroundings.choose(ask.uri, around)) await this.#deps.warm?.(this.#infill(place, 0), signal)
+    const { before, linePrefix, after, uri, path } = place
+    const around = before.slice(-2000) + linePrefix + after.slice(0, 1000)
+    const { workspace } = this.#deps
+    for (const found of (await workspace?.similar(uri, around, signal)) ?? []) {
+      this.#surroundings.found(found.uri, found.path, found.text, around)
+    }
+    if (signal.aborted) return
+    // Read from its end, the nearest to the cursor comes first.
+    const near = `${after.slice(0, 1000)}\n${before.slice(-2000)}${linePrefix}`
+    const declared = workspace?.declarations({ uri, path, head: ask.text.slice(0, HEAD), near, line: linePrefix }) ?? []
+    if (this.#surroundings.choose(uri, around, declared)) await this.#deps.warm?.(this.#infill(place, 0), signal)
   }
 
   /** A shown suggestion was taken, whole or (`length` UTF-16 units of it) in part. */

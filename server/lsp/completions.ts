@@ -5,6 +5,8 @@ import { Completer } from '../assistant/complete.ts'
 import { completionModel } from '../assistant/completion_model.ts'
 import { HubError } from '../lib/error.ts'
 import { Accepted, Visited } from '../wire/editor.ts'
+import { keyOf } from './files.ts'
+import { Indexer } from './indexer.ts'
 import { inlineCompletion } from './inline_completion.ts'
 import type { Session } from './session.ts'
 
@@ -14,12 +16,18 @@ const REST_MS = 2500
 export class Completions {
   readonly #session: Session
   readonly #completer: Completer
+  readonly #indexer: Indexer
   #resting = new AbortController()
 
   constructor(session: Session) {
     const { deps } = session
     this.#session = session
+    this.#indexer = new Indexer(session)
     this.#completer = new Completer({
+      workspace: {
+        declarations: place => this.#indexer.symbols.declarationsFor({ ...place, uri: keyOf(place.uri) }),
+        similar: (uri, around, signal) => this.#indexer.similar(uri, around, signal),
+      },
       ...completionModel(signal => deps.models.acquire(session.modelOf('code'), signal)),
       now: deps.now,
       wait: deps.wait,
@@ -47,6 +55,10 @@ export class Completions {
   visited(document: TextDocument | undefined, line = 0): void {
     if (document === undefined) return
     const { uri } = document
+    if (this.#session.settings.completion.enabled) {
+      this.#indexer.document(uri, document.getText())
+      this.#indexer.refresh()
+    }
     this.#completer.visited({ uri, path: this.#session.pathOf(uri) }, document.getText(), line)
   }
 
@@ -91,6 +103,8 @@ export class Completions {
       .then(async () => {
         const document = documents.get(uri)
         if (mine.signal.aborted || document === undefined) return
+        this.#indexer.document(uri, document.getText())
+        this.#indexer.refresh()
         const file = { uri, language: document.languageId, path: this.#session.pathOf(uri) }
         await this.#completer.rest({ ...file, text: document.getText(), offset }, mine.signal)
       })

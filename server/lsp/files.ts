@@ -2,6 +2,7 @@
 import { readdir, readFile, stat } from 'node:fs/promises'
 import { join, relative, resolve, sep } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
+import { isIgnored, type Rules, readRules, rulesAbove } from '../lib/git_ignore.ts'
 
 const MOST_BYTES = 2 * 2 ** 20
 const MOST_FILES = 5000
@@ -56,20 +57,31 @@ export async function readText(path: string): Promise<string | undefined> {
   }
 }
 
-/** Paths of a workspace's files with forward slashes, so many at most; hidden, built and installed ones are left out. */
+/** Paths of a workspace's files with forward slashes, so many at most; what git ignores, hidden, built and installed ones are left out. */
 export async function listFiles(folder: string, signal: AbortSignal): Promise<string[]> {
   const found: string[] = []
-  const waiting = [folder]
-  for (let folders = 0; waiting.length > 0 && folders < MOST_FOLDERS && found.length < MOST_FILES; folders++) {
-    if (signal.aborted) break
-    const at = waiting.shift()!
-    const entries = await readdir(at, { withFileTypes: true }).catch(() => [])
+  for await (const path of walkFiles(folder, signal)) found.push(path)
+  return found
+}
+
+/** The same, folder by folder. */
+export async function* walkFiles(folder: string, signal: AbortSignal): AsyncGenerator<string> {
+  const waiting: { at: string; rules: Rules[] }[] = [{ at: folder, rules: await rulesAbove(folder) }]
+  let files = 0
+  for (let folders = 0; folders < MOST_FOLDERS && !signal.aborted; folders++) {
+    const next = waiting.shift()
+    if (next === undefined) return
+    const own = await readRules(next.at, '.gitignore')
+    const rules = own === undefined ? next.rules : [...next.rules, own]
+    const entries = await readdir(next.at, { withFileTypes: true }).catch(() => [])
     for (const entry of entries) {
       if (entry.name.startsWith('.') || SKIPPED.has(entry.name)) continue
-      const path = join(at, entry.name)
-      if (entry.isDirectory()) waiting.push(path)
-      else if (entry.isFile()) found.push(relative(folder, path).split(sep).join('/'))
+      const path = join(next.at, entry.name)
+      if (!entry.isDirectory() && !entry.isFile()) continue
+      if (isIgnored(rules, path, entry.isDirectory())) continue
+      if (entry.isDirectory()) waiting.push({ at: path, rules })
+      else if (++files > MOST_FILES) return
+      else yield relative(folder, path).split(sep).join('/')
     }
   }
-  return found.slice(0, MOST_FILES)
 }

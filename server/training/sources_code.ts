@@ -1,8 +1,8 @@
 /** Walks a folder of code: what its ignore files, licences and common sense leave is given file by file, in a fixed order. */
 import { constants, type Dirent } from 'node:fs'
-import { access, lstat, readdir, readFile, stat } from 'node:fs/promises'
-import { basename, dirname, join, relative, resolve, sep } from 'node:path'
-import ignore, { type Ignore } from 'ignore'
+import { access, lstat, readdir, readFile } from 'node:fs/promises'
+import { basename, join, relative, resolve, sep } from 'node:path'
+import { isIgnored, type Rules, readRules, rulesAbove } from '../lib/git_ignore.ts'
 import { isCodePath } from './formats.ts'
 import { headOf, licenceOf, licenceOfText } from './sources_licence.ts'
 
@@ -47,9 +47,6 @@ export async function* walkCode(folder: string, signal: AbortSignal): AsyncGener
   }
   yield* walk(root, root, rules, signal)
 }
-
-/** Rules of an ignore file, for paths relative to its folder. */
-type Rules = { folder: string; rules: Ignore }
 
 async function* walk(root: string, folder: string, above: Rules[], signal: AbortSignal): AsyncGenerator<CodeFile> {
   signal.throwIfAborted()
@@ -112,36 +109,4 @@ function isMinified(text: string): boolean {
   if (lines.length === 0) return false
   const longest = lines.reduce((most, line) => Math.max(most, line.length), 0)
   return longest > 5000 || (text.length > 2000 && text.length / lines.length > 200)
-}
-
-/** git asks the rules from the nearest folder outwards; within one file the last rule that fits decides. */
-function isIgnored(all: Rules[], path: string, isFolder: boolean): boolean {
-  for (const { folder, rules } of all.toReversed()) {
-    const inner = relative(folder, path).split(sep).join('/')
-    const { ignored, unignored } = rules.test(isFolder ? `${inner}/` : inner)
-    if (ignored) return true
-    if (unignored) return false
-  }
-  return false
-}
-
-async function readRules(folder: string, name: string): Promise<Rules | undefined> {
-  const text = await readFile(join(folder, name), 'utf8').catch(() => undefined)
-  return text === undefined ? undefined : { folder, rules: ignore().add(text) }
-}
-
-/** A folder inside a repository obeys the ignore files above it too, up to the one with `.git`. */
-async function rulesAbove(root: string): Promise<Rules[]> {
-  const found: Rules[] = []
-  for (let folder = root; ; folder = dirname(folder)) {
-    const own = folder === root ? undefined : await readRules(folder, '.gitignore')
-    if (own !== undefined) found.unshift(own)
-    if ((await stat(join(folder, '.git')).catch(() => undefined)) !== undefined) {
-      const text = await readFile(join(folder, '.git', 'info', 'exclude'), 'utf8').catch(() => undefined)
-      if (text !== undefined) found.unshift({ folder, rules: ignore().add(text) })
-      return found
-    }
-    // Not in a repository: what lies above is none of its business.
-    if (dirname(folder) === folder) return []
-  }
 }

@@ -1,6 +1,10 @@
 /** The language server over scripted models: what an editor asks, and what it gets. */
 import assert from 'node:assert/strict'
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { test } from 'node:test'
+import { pathToFileURL } from 'node:url'
 import { HubError } from '../../server/lib/error.ts'
 import { lspServer } from '../helpers/lsp.ts'
 import { settled, until } from '../helpers/virtual_time.ts'
@@ -194,4 +198,36 @@ test('the end of a connection stops what it began', async context => {
   await until(time, () => models.held() === 1)
   hangUp()
   await until(time, () => models.held() === 0)
+})
+
+test('declarations of files that nobody opened are told to the model after a rest; what git ignores is not', async context => {
+  const folder = mkdtempSync(join(tmpdir(), 'ai-hub-index-'))
+  context.after(() => rmSync(folder, { recursive: true, force: true, maxRetries: 5 }))
+  mkdirSync(join(folder, 'src'))
+  mkdirSync(join(folder, 'secret'))
+  writeFileSync(join(folder, '.gitignore'), 'secret/\n*.gen.ts\n')
+  writeFileSync(
+    join(folder, 'src', 'price.ts'),
+    '/** In cents. */\nexport function priceOf(item: string): number {\n  return 1\n}\n',
+  )
+  writeFileSync(join(folder, 'src', 'a.gen.ts'), 'export function generatedThing(): void {}\n')
+  writeFileSync(join(folder, 'secret', 'b.ts'), 'export function hiddenThing(): void {}\n')
+  const root = pathToFileURL(folder).href
+  const { client, models, time } = lspServer(context, says('x)\n'))
+  await client.initialize({ folders: [root] })
+  const uri = `${root}/src/main.ts`
+  client.open(uri, "import { priceOf } from './price.ts'\ngeneratedThing()\nhiddenThing()\nconst a = priceOf(\n")
+  // The model reads it ahead, as soon as the files were read.
+  for (let turn = 0; turn < 1000 && models.generated.length === 0; turn++) {
+    client.notify('aiHub/visited', { uri, line: 3 })
+    await time.advance(3000)
+    await new Promise(resolve => setTimeout(resolve, 1))
+  }
+  const expected = [
+    { filename: 'src/price.ts', text: '/** In cents. */\nexport function priceOf(item: string): number\n' },
+  ]
+  const { extra, prompt } = models.generated[0]!.prompt as { extra: unknown; prompt: string }
+  assert.deepEqual([extra, models.generated[0]!.maxTokens], [expected, 1], prompt)
+  await settled(time, client.complete(uri, 3, 18).result)
+  assert.deepEqual((models.generated[1]!.prompt as { extra: unknown }).extra, expected)
 })

@@ -28,6 +28,8 @@ type MessageRow = { id: string; parent: string | null; created_ms: number; role:
 const COLUMNS = 'c.id, c.created_ms, c.updated_ms, c.title, c.model, c.options, c.training, c.leaf'
 /** A search looks at so many places at most, the best ones. */
 const PLACES = 1000
+/** Characters of a message that are searched: the index of a whole book would hold everything else up. */
+const SEARCHED = 200_000
 /** Characters of an excerpt before and behind the place. */
 const BEFORE = 30
 const BEHIND = 90
@@ -136,6 +138,7 @@ export function deleteConversation(db: Database, id: string): boolean {
 /** Writes a message, or writes it again: its parent, role and time stay then. The branch that ends with it is looked at. */
 export function putMessage(db: Database, conversation: string, message: ConversationMessage, nowMs: number): void {
   const { id, parent, created_at, role, content, ...data } = message
+  const searched = content.slice(0, SEARCHED)
   db.batch([
     {
       sql: `insert into conversation_messages (conversation, id, parent, created_ms, role, content, data) values (?, ?, ?, ?, ?, ?, ?)
@@ -149,7 +152,7 @@ export function putMessage(db: Database, conversation: string, message: Conversa
     {
       sql: `insert into conversation_search (rowid, text, folded)
             select number, ?, ? from conversation_messages where conversation = ? and id = ?`,
-      params: [content.normalize('NFC'), fold(content), conversation, id],
+      params: [searched.normalize('NFC'), fold(searched), conversation, id],
     },
     { sql: 'update conversations set updated_ms = ?, leaf = ? where id = ?', params: [nowMs, id, conversation] },
   ])
@@ -195,10 +198,18 @@ export function branchOf<T extends { id: string; parent: string | null }>(messag
 export function fold(text: string): string {
   let folded = ''
   for (const character of text.normalize('NFC')) {
-    const plain = character.normalize('NFD').replace(/\p{M}/gu, '').replace(/đ/g, 'd').replace(/Đ/g, 'd').toLowerCase()
-    folded += plain.length === character.length ? plain : character.toLowerCase().slice(0, character.length)
+    const plain = folds.get(character) ?? foldOne(character)
+    folds.set(character, plain)
+    folded += plain
   }
   return folded
+}
+/** A text has few different characters, and working one out costs a hundred times what looking it up does. */
+const folds = new Map<string, string>()
+
+function foldOne(character: string): string {
+  const plain = character.normalize('NFD').replace(/\p{M}/gu, '').replace(/đ/g, 'd').replace(/Đ/g, 'd').toLowerCase()
+  return plain.length === character.length ? plain : character.toLowerCase().slice(0, character.length)
 }
 
 function indexTitle(id: string, title: string): Statement[] {

@@ -404,9 +404,9 @@ describe('the chat page', needBrowser(), () => {
       assert.equal(await other.locator('#message').inputValue(), 'a draft of the second tab')
     }))
 
-  test.skip('a message of five megabytes and an answer of as many are shown, and the page goes on', () =>
+  test('a message of five megabytes and an answer of as many are shown, and the page goes on', () =>
     open(async page => {
-      const text = `say ${'Dòng chữ này dài vừa phải, và có rất nhiều. '.repeat(60_000)}`
+      const text = `say ${'Dòng chữ này dài vừa phải, và có rất nhiều. '.repeat(90_000)}`
       await page.evaluate(`{
         const input = document.getElementById('message')
         Object.getOwnPropertyDescriptor(HTMLTextAreaElement.prototype, 'value').set.call(input, ${JSON.stringify(text)})
@@ -415,7 +415,7 @@ describe('the chat page', needBrowser(), () => {
       await page.locator('#message').press('Enter')
       await answered(page)
       await send(page, 'say short')
-      await page.locator('.message.assistant', { hasText: /^alpha\s*short/ }).waitFor()
+      await page.locator('.message.assistant', { hasText: 'short' }).waitFor()
     }))
 
   for (const [name, options] of Object.entries({

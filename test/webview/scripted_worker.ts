@@ -104,7 +104,9 @@ function generate(id: number, request: Generate): void {
     const results = messages.slice(messages.findLastIndex(({ role }) => role !== 'tool') + 1)
     const said = results.map(({ content }) => content ?? '').join(' and ')
     const whole = result === undefined || result === null ? text : `The tool says ${said}`
-    for (const content of whole.match(/.{1,6}/gsu) ?? []) events.push(delta({ content }))
+    // A text that nobody would wait for comes in large pieces.
+    const pieces = whole.length < 100_000 ? /.{1,6}/gsu : /.{1,50000}/gsu
+    for (const content of whole.match(pieces) ?? []) events.push(delta({ content }))
   }
   events.push({ type: 'end', id, choice: 0, finishReason: isCall ? 'tool_calls' : 'stop' })
   events.push(done(id, events.length - 1, 100))

@@ -1,6 +1,7 @@
 /** What a page asks of the place where it runs: the hub, what survives a reload, and in VS Code the editor. */
 import type { HubEvent } from '../server/wire/events.ts'
 import type { FileOut } from '../server/wire/files.ts'
+import type { Access } from './access.ts'
 
 export type Method = 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'
 
@@ -28,6 +29,8 @@ export type Bridge = {
   }
   /** Another page. In a browser it has an address, for a link; a panel is asked to open it. */
   pages: { address(page: PageName, route?: string): string } | { open(page: PageName, route?: string): void }
+  /** Only in a browser: the API key that the hub may want. */
+  access?: Access
   copy(text: string): Promise<void>
   save(filename: string, mediaType: string, content: string): void
   /** Only in VS Code. */

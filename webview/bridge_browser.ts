@@ -1,6 +1,7 @@
 /** The bridge of a page that the hub itself served: fetch, a WebSocket, the browser's storage. */
 import type { HubEvent } from '../server/wire/events.ts'
 import type { FileOut } from '../server/wire/files.ts'
+import { createAccess } from './access.ts'
 import type { Bridge, Kept, PageName } from './bridge.ts'
 import { HubFailure, toFailure, toHubFailure } from './failure.ts'
 import { createEventReader } from './sse.ts'
@@ -16,18 +17,30 @@ const ADDRESSES: { [page in PageName]: string } = { chat: '/', dashboard: '/dash
 export function browserBridge(): Bridge {
   const listeners: Parameters<Bridge['listen']>[0][] = []
   let isThere = false
-  async function call(path: string, init: RequestInit): Promise<Response> {
-    let response: Response
-    try {
-      response = await fetch(path, init)
-    } catch (thrown) {
-      if (init.signal?.aborted) throw thrown
-      throw new HubFailure('unreachable', 'The hub does not answer.')
+  const access = createAccess(keptIn(localStorage))
+
+  /** A hub that wants another key is asked again with the one that the person gives. */
+  async function call(path: string, init: RequestInit & { headers?: { [name: string]: string } }): Promise<Response> {
+    for (;;) {
+      const key = access.key()
+      const headers = { ...init.headers, ...(key !== undefined && { authorization: `Bearer ${key}` }) }
+      let response: Response
+      try {
+        response = await fetch(path, { ...init, headers })
+      } catch (thrown) {
+        if (init.signal?.aborted) throw thrown
+        throw new HubFailure('unreachable', 'The hub does not answer.')
+      }
+      if (response.ok) return response
+      // Nobody can be asked by a page that is being left.
+      if (response.status !== 401 || init.keepalive) {
+        throw toFailure(response.status, await response.json().catch(() => undefined))
+      }
+      await access.ask(key, init.signal)
+      init.signal?.throwIfAborted()
     }
-    if (!response.ok) throw toFailure(response.status, await response.json().catch(() => undefined))
-    return response
   }
-  const json = (body: unknown): Pick<RequestInit, 'headers' | 'body'> =>
+  const json = (body: unknown): { headers?: { [name: string]: string }; body?: string } =>
     body === undefined ? {} : { headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) }
 
   return {
@@ -78,7 +91,8 @@ export function browserBridge(): Bridge {
       const connect = (): void => {
         const url = new URL('/v1/events', location.href)
         url.protocol = location.protocol === 'https:' ? 'wss:' : 'ws:'
-        const socket = new WebSocket(url)
+        const key = access.key()
+        const socket = new WebSocket(url, key === undefined ? [] : ['ai-hub', `ai-hub-key.${key}`])
         socket.onopen = () => tell(true)
         socket.onmessage = message => {
           const event = JSON.parse(String(message.data)) as HubEvent
@@ -86,12 +100,20 @@ export function browserBridge(): Bridge {
         }
         socket.onclose = () => {
           tell(false)
-          setTimeout(connect, RETRY_MS)
+          setTimeout(look, RETRY_MS)
         }
       }
-      connect()
+      /** A socket does not say why it was refused; a request does, and asks for a key if that is why. */
+      const look = (): void => {
+        call('/v1/models', {}).then(connect, thrown => {
+          if (toHubFailure(thrown).unreachable) setTimeout(look, RETRY_MS)
+          else connect()
+        })
+      }
+      look()
     },
     kept: keptIn(localStorage),
+    access,
     own: {
       get(key) {
         const value = sessionStorage.getItem(PREFIX + key)
@@ -114,7 +136,7 @@ export function browserBridge(): Bridge {
       },
     },
     pages: { address: (page, route = '') => `${ADDRESSES[page]}${route === '' ? '' : `#${route}`}` },
-    copy: text => navigator.clipboard.writeText(text),
+    copy: copyText,
     save(filename, mediaType, content) {
       const url = URL.createObjectURL(new Blob([content], { type: mediaType }))
       const link = document.createElement('a')
@@ -148,6 +170,22 @@ function keptIn(storage: Storage): Kept {
       }
     },
   }
+}
+
+/** A page from another machine without TLS has no clipboard of its own, but may copy what is selected. */
+async function copyText(text: string): Promise<void> {
+  const clipboard: Clipboard | undefined = navigator.clipboard
+  if (clipboard !== undefined) return clipboard.writeText(text)
+  const area = document.createElement('textarea')
+  const before = document.activeElement
+  area.value = text
+  area.className = 'hidden'
+  // Behind an open dialog nothing can be selected.
+  ;(document.querySelector('dialog[open]') ?? document.body).append(area)
+  area.select()
+  document.execCommand('copy')
+  area.remove()
+  if (before instanceof HTMLElement) before.focus()
 }
 
 function within<T>(promise: Promise<T>, ms: number): Promise<T> {

@@ -2,6 +2,7 @@
 import { useState } from 'react'
 import { applyTheme, readTheme, THEMES, type Theme } from './appearance.ts'
 import type { Bridge } from './bridge.ts'
+import { ForgetKey } from './key_dialog.tsx'
 import { type Language, useText } from './texts.ts'
 
 export function Preferences(props: { bridge: Bridge; language: Language; setLanguage(language: Language): void }) {
@@ -37,6 +38,7 @@ export function Preferences(props: { bridge: Bridge; language: Language; setLang
           ))}
         </select>
       )}
+      {bridge.access !== undefined && <ForgetKey access={bridge.access} />}
     </>
   )
 }

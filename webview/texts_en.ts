@@ -131,6 +131,16 @@ export const en = {
   answerIsJson: 'valid JSON',
   answerIsNotJson: 'not complete JSON',
 
+  keyTitle: 'This hub asks for an API key',
+  keyHint: 'On the machine where it runs, this makes one:',
+  keyName: 'browser',
+  key: 'API key',
+  keyUse: 'Use this key',
+  keyKept: 'This browser keeps it, and shows it to this hub only.',
+  keyRefused: 'That key was refused: it is wrong, over or deleted.',
+  keyNone: 'This is not a key: one begins with sk-hub- and has no spaces.',
+  keyForget: 'Forget the API key',
+
   language: 'Language',
   theme: 'Appearance',
   themes: { auto: 'System', light: 'Light', dark: 'Dark', contrast: 'High contrast' },

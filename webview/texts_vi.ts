@@ -130,6 +130,16 @@ export const vi: Texts = {
   answerIsJson: 'JSON hợp lệ',
   answerIsNotJson: 'JSON chưa hoàn chỉnh',
 
+  keyTitle: 'Hub này yêu cầu khóa API',
+  keyHint: 'Trên máy đang chạy hub, lệnh sau tạo một khóa:',
+  keyName: 'trinh-duyet',
+  key: 'Khóa API',
+  keyUse: 'Dùng khóa này',
+  keyKept: 'Trình duyệt này giữ khóa và chỉ gửi cho hub này.',
+  keyRefused: 'Khóa bị từ chối: sai, hết hạn hoặc đã bị xóa.',
+  keyNone: 'Đây không phải khóa: khóa bắt đầu bằng sk-hub- và không có dấu cách.',
+  keyForget: 'Quên khóa API',
+
   language: 'Ngôn ngữ',
   theme: 'Giao diện',
   themes: { auto: 'Theo hệ thống', light: 'Sáng', dark: 'Tối', contrast: 'Tương phản cao' },

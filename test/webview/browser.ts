@@ -18,10 +18,19 @@ export function needBrowser(): { skip?: string } {
   return { skip: missing }
 }
 
+/** The browser's name of this machine as another one knows it. */
+export const ELSEWHERE = 'desk.test'
+
 export async function openBrowser(closing: Closing): Promise<Browser> {
   const browser = await chromium.launch({
     executablePath: findChromium()!,
-    args: ['--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage'],
+    args: [
+      '--no-sandbox',
+      '--disable-gpu',
+      '--disable-dev-shm-usage',
+      // A name that is not loopback's: a page there is what it is on another machine, without the rights of a safe place.
+      `--host-resolver-rules=MAP ${ELSEWHERE} 127.0.0.1`,
+    ],
   })
   closing.after(() => browser.close())
   return browser
@@ -38,6 +47,7 @@ export async function pagesHub(
     home?: string
     port?: number
     model?: ModelOptions
+    settings?: { [name: string]: string }
   } = {},
 ): Promise<PagesHub> {
   const home = options.home ?? mkdtempSync(join(tmpdir(), 'ai-hub-pages-'))
@@ -49,7 +59,14 @@ export async function pagesHub(
   }
   const hub = await startHub({
     home,
-    commandLine: { port: String(options.port ?? 0), threads: '1', poll: '0', contextTokens: '2048', device: 'cpu' },
+    commandLine: {
+      port: String(options.port ?? 0),
+      threads: '1',
+      poll: '0',
+      contextTokens: '2048',
+      device: 'cpu',
+      ...options.settings,
+    },
     env: {},
     logSinks: [],
     ...(options.scripted !== false && { workerScript: join(import.meta.dirname, 'scripted_worker.ts') }),

@@ -2,6 +2,7 @@
 import { useEffect, useMemo, useRef, useState } from 'react'
 import { chatModels, firstChoice } from '../hub_state.ts'
 import { IconButton } from '../icons.tsx'
+import { KeyDialog } from '../key_dialog.tsx'
 import { useStore } from '../store.ts'
 import { chooseLanguage, LANGUAGES, type Language, LanguageContext } from '../texts.ts'
 import { Composer } from './composer.tsx'
@@ -122,6 +123,7 @@ export function App({ bridge, hub, session }: Parts) {
         {panel === 'options' && <OptionsPanel {...parts} close={closePanel} />}
         {panel === 'models' && <ModelsPanel {...parts} close={closePanel} />}
       </div>
+      <KeyDialog bridge={bridge} />
     </LanguageContext>
   )
 }

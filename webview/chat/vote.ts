@@ -1,6 +1,7 @@
 /** A choice between the answers of two models, counted in the figures of their A/B test. */
 import type { AbTestOut } from '../../server/wire/evaluation.ts'
 import type { Bridge } from '../bridge.ts'
+import { newId } from '../id.ts'
 
 /** The test of the two models is begun with the first vote. @throws HubFailure */
 export async function vote(bridge: Bridge, better: string, worse: string): Promise<void> {
@@ -14,7 +15,7 @@ export async function vote(bridge: Bridge, better: string, worse: string): Promi
 
 function begin(bridge: Bridge, better: string, worse: string): Promise<AbTestOut> {
   const [base, candidate] = [better, worse].sort()
-  const name = `side-by-side-${crypto.randomUUID().slice(0, 8)}`
+  const name = `side-by-side-${newId().slice(0, 8)}`
   return bridge.request('POST', '/v1/ab_tests', {
     name,
     base: { model: base },

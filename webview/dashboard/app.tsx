@@ -3,6 +3,7 @@ import { lazy, type ReactNode, Suspense, useEffect, useMemo, useRef, useState, u
 import type { Bridge } from '../bridge.ts'
 import type { HubState } from '../hub_state.ts'
 import { IconButton } from '../icons.tsx'
+import { KeyDialog } from '../key_dialog.tsx'
 import { PageLink } from '../page_link.tsx'
 import { Preferences } from '../preferences.tsx'
 import { type Store, useStore } from '../store.ts'
@@ -109,6 +110,7 @@ export function App({ bridge, hub }: { bridge: Bridge; hub: Store<HubState> }) {
           </div>
         </main>
       </div>
+      <KeyDialog bridge={bridge} />
     </LanguageContext>
   )
 }

@@ -2,6 +2,7 @@
 import type { AdapterList, AdapterOut } from '../server/wire/adapter.ts'
 import type { DatasetList } from '../server/wire/dataset.ts'
 import type { EvaluationOut } from '../server/wire/evaluation.ts'
+import type { ApiKeyCreated, ApiKeyList, KeyRole } from '../server/wire/keys.ts'
 import type { QualityReport } from '../server/wire/quality.ts'
 import type { ModelStatusList, ModelStatusOut, SystemStatus } from '../server/wire/system.ts'
 import type { TrainingDryRun, TrainingJobOut, TrainingStatusList } from '../server/wire/training.ts'
@@ -50,6 +51,10 @@ export function createApi(hub: () => Promise<HubAddress>) {
   return {
     /** The hub's answer as it is, whatever it says. */
     send,
+    keys: async () => (await call<ApiKeyList>('GET', '/v1/keys')).data,
+    createKey: (name: string, role: KeyRole) => call<ApiKeyCreated>('POST', '/v1/keys', { name, role }),
+    deleteKey: (id: string) => call<unknown>('DELETE', `/v1/keys/${encodeURIComponent(id)}`),
+
     models: async () => (await call<Output<typeof ModelStatusList>>('GET', '/v1/models/status')).data,
     system: () => call<Output<typeof SystemStatus>>('GET', '/v1/system/status'),
     load: (model: string, signal?: AbortSignal) => call<ModelStatusOut>('POST', '/v1/models/load', { model }, signal),

@@ -194,7 +194,7 @@ export class Client implements vscode.Disposable {
     const message = thrown instanceof Error ? thrown.message : String(thrown)
     this.#log.warn('no connection to the language server', message)
     this.#hub.lost()
-    if (/\b401\b/.test(message) && !this.#refusalTold) {
+    if (/\b40[13]\b/.test(message) && !this.#refusalTold) {
       this.#refusalTold = true
       void this.#askForToken()
     }
@@ -202,8 +202,8 @@ export class Client implements vscode.Disposable {
   }
 
   async #askForToken(): Promise<void> {
-    const give = vscode.l10n.t('Enter Token')
-    const message = vscode.l10n.t('The hub wants the token that stands in its hub.json.')
+    const give = vscode.l10n.t('Enter Key')
+    const message = vscode.l10n.t('The hub asks for an API key of the role admin.')
     if ((await vscode.window.showErrorMessage(message, give)) === give) {
       await vscode.commands.executeCommand('aiHub.setToken')
     }

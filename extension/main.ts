@@ -19,6 +19,7 @@ import { Client } from './client.ts'
 import { Events } from './events.ts'
 import { getCuda, lookAtGpu } from './gpu.ts'
 import { Hub, NoHub } from './hub.ts'
+import { createKey, deleteKey } from './keys.ts'
 import { MarkdownPages } from './markdown.ts'
 import {
   copyUrl,
@@ -95,6 +96,8 @@ export function activate(context: vscode.ExtensionContext): ExtensionApi {
     'aiHub.doctor': () => showDoctor(hub, pages),
     'aiHub.showLogs': () => showLogs(hub, log),
     'aiHub.copyUrl': () => copyUrl(hub),
+    'aiHub.createKey': () => createKey(models),
+    'aiHub.deleteKey': () => deleteKey(models),
     'aiHub.openChat': () => panels.open('chat'),
     'aiHub.openChatInBrowser': async () => vscode.env.openExternal(vscode.Uri.parse(`${(await hub.ensure()).url}/`)),
     'aiHub.openDashboard': (route?: string) => panels.open('dashboard', typeof route === 'string' ? route : undefined),
@@ -198,8 +201,10 @@ function guarded(
 
 async function askForToken(hub: Hub): Promise<void> {
   const token = await vscode.window.showInputBox({
-    title: vscode.l10n.t('Token of the hub'),
-    prompt: vscode.l10n.t('It stands in the hub.json of its home, and is kept in the secret storage of the editor.'),
+    title: vscode.l10n.t('API key of the hub'),
+    prompt: vscode.l10n.t(
+      'Of the role admin: "ai-hub keys create" makes it where the hub runs. The editor keeps it in its secret storage.',
+    ),
     password: true,
   })
   if (token) await hub.setToken(token.trim())

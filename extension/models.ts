@@ -84,7 +84,15 @@ export async function useTrained({ api }: Deps, id: string): Promise<void> {
 export async function copyUrl(hub: Hub): Promise<void> {
   const { url } = await hub.ensure()
   await vscode.env.clipboard.writeText(`${url}/v1`)
-  void vscode.window.showInformationMessage(vscode.l10n.t('Copied {0}/v1; any key will do.', url))
+  if ((await fetch(`${url}/v1/models`)).status !== 401) {
+    void vscode.window.showInformationMessage(vscode.l10n.t('Copied {0}/v1; any key will do.', url))
+    return
+  }
+  const create = vscode.l10n.t('Create an API Key')
+  const message = vscode.l10n.t('Copied {0}/v1; this hub asks for an API key.', url)
+  if ((await vscode.window.showInformationMessage(message, create)) === create) {
+    await vscode.commands.executeCommand('aiHub.createKey')
+  }
 }
 
 /** @returns the id, or undefined when nothing was chosen or there is nothing to choose from */

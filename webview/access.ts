@@ -42,7 +42,7 @@ export function createAccess(kept: {
     },
     forget() {
       kept.set(NAME, undefined)
-      location.reload()
+      store.set({ has: false })
     },
   }
 }

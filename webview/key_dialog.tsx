@@ -74,7 +74,15 @@ export function ForgetKey({ access }: { access: Access }) {
   const has = useStore(access.store, state => state.has)
   if (!has) return undefined
   return (
-    <button type="button" className="link" onClick={access.forget}>
+    <button
+      type="button"
+      className="link"
+      onClick={() => {
+        access.forget()
+        // What the page shows came with the key.
+        location.reload()
+      }}
+    >
       {t.keyForget}
     </button>
   )

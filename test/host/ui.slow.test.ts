@@ -33,7 +33,8 @@ test('the workbench with the extension', options, async context => {
   const editor = await startEditor(closing, {
     host: host!,
     extension: 'folder',
-    env: home.env,
+    // Even where a hub asks everybody for a key, the extension of its own user has what opens it.
+    env: { ...home.env, AI_HUB_REQUIRE_API_KEY: 'always' },
     settings: { 'aiHub.chat.model': SCRIPTED },
     files: {
       ...NOTES,
@@ -134,6 +135,33 @@ test('the workbench with the extension', options, async context => {
     await wb.run(title('switchModel'))
     await wb.pick(SCRIPTED)
     await wb.status(SCRIPTED).waitFor()
+  })
+
+  await step('an API key is made, works at once, and is deleted', async () => {
+    const { url } = home.record()!
+    const status = async (key: string): Promise<number> =>
+      (await fetch(`${url}/v1/models`, { headers: { authorization: `Bearer ${key}` } })).status
+    assert.equal(await status('none'), 401)
+    await wb.run(title('createKey'))
+    await wb.input.fill('phone')
+    await page.keyboard.press('Enter')
+    await wb.row('For everything').waitFor()
+    await shot('key-role')
+    await wb.pick('For answers')
+    const dialog = page.locator('.monaco-dialog-box')
+    await dialog.getByText('The API key phone is made.').waitFor()
+    await shot('key-made')
+    const key = /sk-hub-[\w-]{43}/.exec(await dialog.innerText())?.[0] ?? ''
+    assert.equal(await status(key), 200)
+    await dialog.locator('.monaco-button', { hasText: 'Copy Key' }).click()
+    await wb.toastButton('Copied the key.', 'Copy Base URL').click()
+    await wb.run(title('deleteKey'))
+    await wb.row('phone').waitFor()
+    await shot('key-delete')
+    await wb.pick('phone')
+    await dialog.locator('.monaco-button', { hasText: 'Delete' }).click()
+    await dialog.waitFor({ state: 'detached' })
+    while ((await status(key)) !== 401);
   })
 
   await step('training from the palette: the plan, the run, and its result in use', async () => {

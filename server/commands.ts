@@ -14,6 +14,7 @@ import { runJobs } from './cli/jobs.ts'
 import { type KeyRing, runKeys } from './cli/keys.ts'
 import { runLsp, startDetached } from './cli/lsp.ts'
 import { type ModelRow, printModels, rowOfFile, rowOfListed } from './cli/models.ts'
+import { type PullOptions, runPull } from './cli/pull.ts'
 import { terminalOf } from './cli/terminal.ts'
 import { toyHint } from './cli/toy.ts'
 import { runTrain, type TrainOptions } from './cli/train.ts'
@@ -69,6 +70,8 @@ async function run(command: Command): Promise<number> {
       return models(homeOf(command.home), command.json)
     case 'chat':
       return chat(homeOf(command.home), command)
+    case 'pull':
+      return pull(homeOf(command.home), command.options)
     case 'train':
       return train(homeOf(command.home), command.options)
     case 'evaluate':
@@ -144,7 +147,7 @@ function welcome(hub: Hub): string {
   ]
   if (usable.length === 0)
     lines.push(
-      `Put a GGUF file into ${join(hub.home, 'local_models', 'chat_models')}: it is listed within a second.`,
+      `Get one with "ai-hub pull", or put a GGUF file into ${join(hub.home, 'local_models', 'chat_models')}: it is listed within a second.`,
       '',
     )
   else if (usable.every(file => file.sidecar.toy === true))
@@ -228,6 +231,22 @@ async function evaluateModels(home: string, options: EvaluateOptions): Promise<n
       terminal: out,
       notes: err,
       isLive: process.stderr.isTTY === true,
+      signal: untilInterrupted(),
+    },
+    options,
+  )
+}
+
+async function pull(home: string, options: PullOptions): Promise<number> {
+  const { stderr } = process
+  return runPull(
+    {
+      findHub: () => findHub(home),
+      startHub: () => startOwnHub(home),
+      terminal: out,
+      notes: err,
+      columns: stderr.isTTY ? stderr.columns : undefined,
+      wait: ms => new Promise(resolve => setTimeout(resolve, ms)),
       signal: untilInterrupted(),
     },
     options,

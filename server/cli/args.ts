@@ -1,5 +1,6 @@
 /** The command line `ai-hub COMMAND [options]`: text in, one of a few commands out, or a message that says what was meant. */
 import { parseArgs } from 'node:util'
+import { ModelFolder } from '../wire/model.ts'
 import { describeSetting, SETTING_NAMES, Settings } from '../wire/settings.ts'
 import { ADAPTERS_OPTIONS, ADAPTERS_USAGE, type AdaptersAction, parseAdapters } from './adapters_args.ts'
 import type { CudaOptions } from './cuda.ts'
@@ -7,6 +8,7 @@ import type { EvaluateOptions } from './evaluate.ts'
 import { EVALUATE_OPTIONS, EVALUATE_USAGE, parseEvaluate } from './evaluate_args.ts'
 import type { JobsAction } from './jobs.ts'
 import { KEYS_OPTIONS, KEYS_USAGE, type KeysAction, parseKeys } from './keys_args.ts'
+import type { PullOptions } from './pull.ts'
 import type { TrainOptions } from './train.ts'
 
 export type Command =
@@ -14,6 +16,7 @@ export type Command =
   | { name: 'serve'; home?: string; settings: { [setting: string]: string } }
   | { name: 'models'; home?: string; json: boolean }
   | { name: 'chat'; home?: string; model?: string; system?: string /** one question, then exit */; question?: string }
+  | { name: 'pull'; home?: string; options: PullOptions }
   | { name: 'train'; home?: string; options: TrainOptions }
   | { name: 'evaluate'; home?: string; options: EvaluateOptions }
   | ({ name: 'jobs'; home?: string; json: boolean } & JobsAction)
@@ -91,6 +94,17 @@ const option = (value: string, description: string): Option => ({ type: 'string'
 const COMMANDS: { [name: string]: CommandSpec } = {
   serve: { summary: 'start the hub and keep it running until Ctrl+C', options: { home: HOME } },
   models: { summary: 'list the models of this home', options: { home: HOME, json: JSON_OUTPUT } },
+  pull: {
+    summary: 'get a model over the network; without a name, show which ones suit this machine',
+    positional: 'NAME | OWNER/REPO[:QUANT] | https://...gguf',
+    options: {
+      home: HOME,
+      quant: option('QUANT', 'such as Q4_K_M (else the best that fits the memory)'),
+      folder: option('FOLDER', `${ModelFolder.options.join(', ')} (else what the name and the file say)`),
+      'dry-run': { type: 'boolean', description: 'only say what would be fetched and whether it fits' },
+      json: JSON_OUTPUT,
+    },
+  },
   chat: {
     summary: 'chat with a model in the terminal; with piped input, answer it and exit',
     positional: 'QUESTION',
@@ -409,6 +423,27 @@ function build(
         ...(runtime !== undefined && { runtime: runtime === '12' ? 12 : 13 }),
         ...(registry !== undefined && { registry }),
         yes: values.yes === true,
+        json: values.json === true,
+      }
+      return { name, ...common, options }
+    }
+    case 'pull': {
+      const quant = text('quant')
+      const typed = text('folder')
+      const folder = ModelFolder.options.find(each => each === typed || each === `${typed}_models`)
+      if (typed !== undefined && folder === undefined) {
+        throw new UsageError(`There is no folder "${typed}". Choose: ${ModelFolder.options.join(', ')}.`)
+      }
+      if (positional === undefined && (quant ?? folder) !== undefined) {
+        throw new UsageError(
+          'Name the model: ai-hub pull NAME. "ai-hub pull" alone shows which ones suit this machine.',
+        )
+      }
+      const options: PullOptions = {
+        ...(positional !== undefined && { model: positional }),
+        ...(quant !== undefined && { quant }),
+        ...(folder !== undefined && { folder }),
+        dryRun: values['dry-run'] === true,
         json: values.json === true,
       }
       return { name, ...common, options }

@@ -232,7 +232,7 @@ async function chooseModel(hub: HubAddress, wanted: string | undefined): Promise
   if (chosen === undefined) {
     throw new HubError(
       'model_not_found',
-      'There is no model yet. Put a .gguf file into local_models/chat_models of the home folder ("ai-hub doctor" shows it).',
+      'There is no model yet. Get one with "ai-hub pull", or put a .gguf file into local_models/chat_models of the home folder ("ai-hub doctor" shows it).',
     )
   }
   return chosen.id

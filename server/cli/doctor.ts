@@ -255,7 +255,7 @@ function checkModels(home: string, models: readonly ModelFile[]): Check[] {
           name: 'models',
           state: 'warn',
           found: 'there is none yet',
-          fix: `Put a .gguf file into a folder of ${home}/local_models, such as chat_models; it is listed within a second.`,
+          fix: `"ai-hub pull" gets one; or put a .gguf file into a folder of ${home}/local_models, such as chat_models; it is listed within a second.`,
         },
   ]
   const toys = whole.filter(model => model.sidecar.toy === true)

@@ -71,7 +71,7 @@ export async function printModels(deps: ModelsDeps, options: { json: boolean }):
   }
   if (rows.length === 0) {
     terminal.write(
-      `There is no model in ${deps.home}/local_models. Put a .gguf file into one of its folders, such as chat_models.\n`,
+      `There is no model in ${deps.home}/local_models. Get one with "ai-hub pull", or put a .gguf file into one of its folders, such as chat_models.\n`,
     )
     return 0
   }

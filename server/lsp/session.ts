@@ -161,7 +161,10 @@ export class Session {
     const named = purpose === 'chat' ? this.settings.chat.model : this.settings.completion.model
     const id = named !== '' ? named : (this.deps.defaultModel(purpose) ?? this.deps.defaultModel('chat'))
     if (id === undefined) {
-      throw new HubError('model_not_found', 'There is no model yet. Put a GGUF file into local_models, or pull one.')
+      throw new HubError(
+        'model_not_found',
+        'There is no model yet. Get one with "ai-hub pull", or put a GGUF file into local_models.',
+      )
     }
     return id
   }

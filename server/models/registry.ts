@@ -221,7 +221,7 @@ function notFound(id: string, listed: readonly Listed[]): HubError {
   )
   const help =
     listed.length === 0
-      ? 'There is no model yet: put a GGUF file into local_models/chat_models.'
+      ? 'There is no model yet: get one with "ai-hub pull", or put a GGUF file into local_models/chat_models.'
       : same.length > 0
         ? `There are ${same.length} models of this name: ${same.slice(0, 3).join(', ')}.`
         : `The nearest names are: ${nearest.join(', ')}.`

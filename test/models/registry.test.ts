@@ -281,7 +281,10 @@ test('two of one name are told apart by folder, as long as there are two', async
 
 test('an unknown model is refused with the nearest names', async t => {
   const { folder, registry, until } = await place(t)
-  assert.throws(() => registry.resolve('x'), { code: 'model_not_found', message: /no model yet: put a GGUF file/ })
+  assert.throws(() => registry.resolve('x'), {
+    code: 'model_not_found',
+    message: /no model yet: get one with "ai-hub pull", or put a GGUF file/,
+  })
   const names = ['qwen2.5-coder-7b', 'qwen2.5-7b-instruct', 'llama-3.2-1b', 'phi-4-mini', 'gemma-3-4b']
   for (const name of names) makeModel(join(folder, 'chat_models', `${name}.gguf`), TINY)
   await until(models => models.length === names.length)

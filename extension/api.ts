@@ -3,6 +3,7 @@ import type { AdapterList, AdapterOut } from '../server/wire/adapter.ts'
 import type { DatasetList } from '../server/wire/dataset.ts'
 import type { EvaluationOut } from '../server/wire/evaluation.ts'
 import type { ApiKeyCreated, ApiKeyList, KeyRole } from '../server/wire/keys.ts'
+import type { PullList, PullOut, SuggestionList } from '../server/wire/pull.ts'
 import type { QualityReport } from '../server/wire/quality.ts'
 import type { ModelStatusList, ModelStatusOut, SystemStatus } from '../server/wire/system.ts'
 import type { TrainingDryRun, TrainingJobOut, TrainingStatusList } from '../server/wire/training.ts'
@@ -59,6 +60,15 @@ export function createApi(hub: () => Promise<HubAddress>) {
     system: () => call<Output<typeof SystemStatus>>('GET', '/v1/system/status'),
     load: (model: string, signal?: AbortSignal) => call<ModelStatusOut>('POST', '/v1/models/load', { model }, signal),
     unload: (model: string) => call<ModelStatusOut>('POST', '/v1/models/unload', { model }),
+
+    suggested: async () => (await call<Output<typeof SuggestionList>>('GET', '/v1/models/suggested')).data,
+    /** Begins a download, or goes on with it. */
+    pull: (request: { model: string; folder?: PullOut['folder'] }, signal?: AbortSignal) =>
+      call<PullOut>('POST', '/v1/models/pull', request, signal),
+    pulls: async () => (await call<Output<typeof PullList>>('GET', '/v1/models/pulls')).data,
+    pulled: (id: string) => call<PullOut>('GET', `/v1/models/pulls/${name(id)}`),
+    stopPull: (id: string, discard: boolean) =>
+      call<PullOut>('DELETE', `/v1/models/pulls/${name(id)}?discard=${discard}`),
 
     jobs: async () => (await call<Output<typeof TrainingStatusList>>('GET', '/v1/training/status?limit=20')).data,
     plan: (request: TrainingRequest, signal: AbortSignal) =>

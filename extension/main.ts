@@ -36,6 +36,7 @@ import { ModelsView } from './models_view.ts'
 import { PanelEditor } from './panel_editor.ts'
 import { Panels } from './panels.ts'
 import { Proposals } from './proposals.ts'
+import { type PullNode, pullModel, resumePull, stopPull } from './pull.ts'
 import { changeSetting, readSettings } from './settings.ts'
 import { Snooze } from './snooze.ts'
 import { chooseSnooze, createStatusBar, showMenu, toggleLanguage } from './status_bar.ts'
@@ -121,6 +122,10 @@ export function activate(context: vscode.ExtensionContext): ExtensionApi {
     'aiHub.pinModel': (given: ModelArgument) => pinModel(models, given),
     'aiHub.switchModel': (given: ModelArgument) => switchModel(models, given),
     'aiHub.useModel': (given: ModelArgument) => useModel(models, given),
+    'aiHub.pullModel': (given?: string) => pullModel({ api }, given),
+    'aiHub.cancelPull': (node: PullNode) => stopPull({ api }, node, false),
+    'aiHub.resumePull': (node: PullNode) => resumePull({ api }, node),
+    'aiHub.discardPull': (node: PullNode) => stopPull({ api }, node, true),
     // Of the notification that a training ends with.
     'aiHub.useTrained': (id: string) => useTrained(models, id),
 

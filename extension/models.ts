@@ -132,12 +132,14 @@ async function pickSuggesting({ api, hub }: Deps): Promise<string | undefined> {
   return (await vscode.window.showQuickPick(rows, { title, matchOnDescription: true }))?.id
 }
 
-/** What helps somebody who has no model: the folder, and how to get one. */
+/** What helps somebody who has no model: getting one, the folder, and what a model is. */
 export async function tellNoModel(hub: Hub): Promise<void> {
+  const get = vscode.l10n.t('Get a Model…')
   const open = vscode.l10n.t('Open Models Folder')
   const how = vscode.l10n.t('How to Get One')
-  const message = vscode.l10n.t('There is no fitting model yet. Put a GGUF file into local_models.')
-  const chosen = await vscode.window.showInformationMessage(message, ...(hub.isLocal ? [open] : []), how)
+  const message = vscode.l10n.t('There is no fitting model yet. Get one, or put a GGUF file into local_models.')
+  const chosen = await vscode.window.showInformationMessage(message, get, ...(hub.isLocal ? [open] : []), how)
+  if (chosen === get) await vscode.commands.executeCommand('aiHub.pullModel')
   if (chosen === open) await vscode.commands.executeCommand('aiHub.openModels')
   if (chosen === how) await vscode.commands.executeCommand('aiHub.walkthrough')
 }

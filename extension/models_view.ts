@@ -3,10 +3,12 @@ import { existsSync, readFileSync } from 'node:fs'
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import * as vscode from 'vscode'
+import type { PullOut } from '../server/wire/pull.ts'
 import type { ModelStatusOut } from '../server/wire/system.ts'
 import type { Api } from './api.ts'
 import type { Events } from './events.ts'
 import type { Hub } from './hub.ts'
+import { type PullNode, pullItem } from './pull.ts'
 import { formatBytes, formatPercent } from './text.ts'
 
 const ICONS: { [state in ModelStatusOut['state']]: [icon: string, colour?: string] } = {
@@ -18,11 +20,15 @@ const ICONS: { [state in ModelStatusOut['state']]: [icon: string, colour?: strin
   broken: ['warning', 'list.warningForeground'],
 }
 
-export class ModelsView implements vscode.TreeDataProvider<ModelStatusOut>, vscode.Disposable {
+type Node = ModelStatusOut | PullNode
+
+export class ModelsView implements vscode.TreeDataProvider<Node>, vscode.Disposable {
   readonly #deps: { hub: Hub; api: Api; events: Events }
-  readonly #changed = new vscode.EventEmitter<void>()
+  readonly #changed = new vscode.EventEmitter<Node | undefined>()
   readonly onDidChangeTreeData = this.#changed.event
   readonly #subscriptions: vscode.Disposable[] = []
+  /** Downloads that have not brought a model, with the rows that show them. */
+  readonly #pulls = new Map<string, { pull: PullOut; node: PullNode }>()
 
   constructor(deps: { hub: Hub; api: Api; events: Events }) {
     this.#deps = deps
@@ -30,31 +36,52 @@ export class ModelsView implements vscode.TreeDataProvider<ModelStatusOut>, vsco
     this.#subscriptions.push(
       view,
       this.#changed,
-      deps.hub.onDidChange(() => this.#changed.fire()),
-      deps.events.onEvent(({ type }) => {
+      deps.hub.onDidChange(() => this.#changed.fire(undefined)),
+      deps.events.onEvent(event => {
+        const { type } = event
+        if (type === 'model.pull' && this.#update(event.pull)) return
         if (type === 'system.load' || type === 'request.end' || type.startsWith('training.')) return
         const { models } = deps.events
         void vscode.commands.executeCommand('setContext', 'aiHub.hasModels', models.length > 0)
-        this.#changed.fire()
+        this.#changed.fire(undefined)
       }),
     )
   }
 
-  async getChildren(parent?: ModelStatusOut): Promise<ModelStatusOut[]> {
+  /** @returns whether a row that stands shows it; else the rows are other ones now */
+  #update(pull: PullOut): boolean {
+    const known = this.#pulls.get(pull.id)
+    if (known === undefined || pull.state === 'done' || pull.state === 'cancelled') return false
+    known.pull = pull
+    this.#changed.fire(known.node)
+    return true
+  }
+
+  async getChildren(parent?: Node): Promise<Node[]> {
     if (parent !== undefined || this.#deps.hub.state !== 'ready') return []
     try {
-      const models = await this.#deps.api.models()
+      const [models, pulls] = await Promise.all([this.#deps.api.models(), this.#deps.api.pulls()])
+      const open = pulls.filter(({ state }) => state !== 'done')
+      const nodes = open.map(pull => this.#pulls.get(pull.id)?.node ?? { pull: pull.id })
+      this.#pulls.clear()
+      for (const [i, pull] of open.entries()) this.#pulls.set(pull.id, { pull, node: nodes[i]! })
       // Adapters stand in the view of the training.
-      return models
+      const rows = models
         .filter(model => model.parent === undefined)
         .sort((a, b) => Number(b.state === 'ready') - Number(a.state === 'ready') || a.id.localeCompare(b.id))
+      return [...nodes, ...rows]
     } catch {
       // The hub went away meanwhile; its state brings the view up to date.
       return []
     }
   }
 
-  getTreeItem(model: ModelStatusOut): vscode.TreeItem {
+  getTreeItem(node: Node): vscode.TreeItem {
+    if ('pull' in node) {
+      const known = this.#pulls.get(node.pull)
+      return known === undefined ? new vscode.TreeItem(node.pull) : pullItem(known.pull)
+    }
+    const model = node
     const item = new vscode.TreeItem(model.id)
     const progress = this.#deps.events.model(model.id)?.progress ?? model.progress
     const [icon, colour] = ICONS[model.state]

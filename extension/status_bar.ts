@@ -96,6 +96,7 @@ export async function showMenu({ hub, events, snooze }: Deps): Promise<void> {
     rows.push({ label: `$(play) ${vscode.l10n.t('Start the hub')}`, run: command('aiHub.startHub') })
     rows.push({ label: `$(pulse) ${vscode.l10n.t('Run doctor')}`, run: command('aiHub.doctor') })
   } else if (events.models.length === 0) {
+    rows.push({ label: `$(cloud-download) ${vscode.l10n.t('Get a model…')}`, run: command('aiHub.pullModel') })
     rows.push({
       label: `$(folder-opened) ${vscode.l10n.t('Open the models folder')}`,
       run: command('aiHub.openModels'),

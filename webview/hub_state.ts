@@ -1,12 +1,15 @@
 /** What the page knows of the hub: its models and their states, its load, and whether it is there. */
 import type { HubEvent } from '../server/wire/events.ts'
 import type { SystemLoad } from '../server/wire/load.ts'
+import type { PullOut } from '../server/wire/pull.ts'
 import type { ModelStatusOut, SystemStatus } from '../server/wire/system.ts'
 import type { Bridge } from './bridge.ts'
 import { createStore, type Store } from './store.ts'
 
 export type HubState = {
   models: ModelStatusOut[]
+  /** Downloads of models, the newest first. */
+  pulls: PullOut[]
   /** False until the models have been read once. */
   known: boolean
   connected: boolean
@@ -17,7 +20,7 @@ export type HubState = {
 }
 
 export function watchHub(bridge: Bridge): Store<HubState> {
-  const store = createStore<HubState>({ models: [], known: false, connected: false, lost: false })
+  const store = createStore<HubState>({ models: [], pulls: [], known: false, connected: false, lost: false })
   let reading = false
   let again = false
   /** One at a time; what changes meanwhile is read behind it. */
@@ -53,16 +56,29 @@ export function watchHub(bridge: Bridge): Store<HubState> {
           .request<SystemStatus>('GET', '/v1/system/status')
           .then(system => store.set({ system }))
           .catch(() => undefined)
+        bridge
+          .request<{ data: PullOut[] }>('GET', '/v1/models/pulls')
+          .then(({ data }) => store.set({ pulls: data }))
+          .catch(() => undefined)
       }
     },
     event(event: HubEvent) {
       if (event.type === 'model.progress') change(event.id, { progress: event.fraction })
+      else if (event.type === 'model.pull') store.set({ pulls: withPull(store.get().pulls, event.pull) })
       else if (event.type === 'system.load') store.set({ load: event.load })
       else if (event.type === 'model.state' || event.type === 'models.changed') void read()
     },
   })
   void read()
   return store
+}
+
+/** In the place of what was known of it; one that was discarded is gone. */
+export function withPull(pulls: readonly PullOut[], pull: PullOut): PullOut[] {
+  if (pull.state === 'cancelled' && pull.bytes === 0) return pulls.filter(({ id }) => id !== pull.id)
+  return pulls.some(({ id }) => id === pull.id)
+    ? pulls.map(each => (each.id === pull.id ? pull : each))
+    : [pull, ...pulls]
 }
 
 /** Those that can chat: bases first, each with its adapters behind it. */

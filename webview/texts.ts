@@ -22,3 +22,9 @@ export function sizeText(bytes: number): string {
   if (bytes < 1e9) return `${Math.round(bytes / 1e6)} MB`
   return `${(bytes / 1e9).toFixed(1)} GB`
 }
+
+/** @param seconds in one unit, as a person says it: `40 s`, `12 min`, `3 h` */
+export function durationText(seconds: number, t: Texts): string {
+  if (seconds < 90) return t.seconds(Math.max(1, Math.round(seconds)))
+  return seconds < 5400 ? t.minutes(Math.round(seconds / 60)) : t.hours(Math.round(seconds / 3600))
+}

@@ -1,4 +1,4 @@
-/** The only place of the hub that speaks to the outside: lists a repository of the model hub and opens files, for a download that was asked for by name. */
+/** What is asked of a model hub on the network: lists a repository of the model hub and opens files, for a download that was asked for by name. */
 import * as z from 'zod'
 import { HubError } from '../lib/error.ts'
 import type { RemoteFile } from './pull_choose.ts'

@@ -193,11 +193,13 @@ export const KNOWN: readonly Known[] = [
 
 /** Billions of active parameters beyond which an answer on the CPU is too slow to wait for, by purpose. */
 const CPU_PACE: { [purpose in PullPurpose]: number } = { chat: 4.5, code: 4.5, completion: 1.6, embedding: 1 }
+/** Main memory is for other programs, too: the first choice leaves them this part of what models may take. */
+const LEFT_TO_OTHERS = 0.4
 /** On a graphics card only the completion of typing is in such a hurry. */
 const DEVICE_PACE: { [purpose in PullPurpose]: number } = { chat: 40, code: 40, completion: 8, embedding: 1 }
 
 /**
- * What fits, the best first: the largest model of each purpose that is quick enough here leads, then all others by size.
+ * What fits, the best first: the largest model of each purpose that is quick enough here leads, then the quick ones by size, then the slow ones.
  * @param isHere whether a file of this repository and quantisation is there already
  */
 export function suggest(space: ModelSpace, isHere: (repo: string, quant: string) => boolean): Suggestion[] {
@@ -210,7 +212,11 @@ export function suggest(space: ModelSpace, isHere: (repo: string, quant: string)
   const leaders = new Map<PullPurpose, string>()
   for (const purpose of ['chat', 'code', 'completion', 'embedding'] as const) {
     const able = fitting.filter(({ known }) => known.purposes.includes(purpose))
-    const quick = able.filter(({ known, memory }) => pace(known, purpose, memory.fit))
+    const quick = able.filter(
+      ({ known, memory }) =>
+        pace(known, purpose, memory.fit) &&
+        (memory.fit === 'device' || memory.need_bytes <= (1 - LEFT_TO_OTHERS) * memory.free_bytes),
+    )
     // With nothing quick, the one that is least slow.
     const leader =
       [...quick].sort((a, b) => strength(b.known, purpose) - strength(a.known, purpose))[0] ??
@@ -221,6 +227,7 @@ export function suggest(space: ModelSpace, isHere: (repo: string, quant: string)
     .map(({ known, quant, bytes, memory }) => {
       const { id, name, repo, license, purposes, languages } = known
       const best = [...leaders].filter(([, leader]) => leader === id).map(([purpose]) => purpose)
+      const isQuick = purposes.some(purpose => pace(known, purpose, memory.fit))
       return {
         id,
         name,
@@ -232,14 +239,11 @@ export function suggest(space: ModelSpace, isHere: (repo: string, quant: string)
         languages,
         folder: folderByName(repo),
         memory,
-        reason: tellReason(
-          best,
-          memory,
-          purposes.some(purpose => pace(known, purpose, memory.fit)),
-        ),
+        reason: tellReason(best, memory, isQuick),
         best_for: best,
         installed: isHere(repo, quant),
-        order: best.length > 0 ? Math.min(...best.map(purpose => [...leaders.keys()].indexOf(purpose))) : 9,
+        order:
+          best.length > 0 ? Math.min(...best.map(purpose => [...leaders.keys()].indexOf(purpose))) : isQuick ? 8 : 9,
       }
     })
     .sort((a, b) => a.order - b.order || b.bytes - a.bytes)

@@ -48,6 +48,7 @@ export async function pagesHub(
     port?: number
     model?: ModelOptions
     settings?: { [name: string]: string }
+    env?: NodeJS.ProcessEnv
   } = {},
 ): Promise<PagesHub> {
   const home = options.home ?? mkdtempSync(join(tmpdir(), 'ai-hub-pages-'))
@@ -67,7 +68,7 @@ export async function pagesHub(
       device: 'cpu',
       ...options.settings,
     },
-    env: {},
+    env: options.env ?? {},
     logSinks: [],
     ...(options.scripted !== false && { workerScript: join(import.meta.dirname, 'scripted_worker.ts') }),
   })

@@ -8,6 +8,8 @@ import type { Browser, Page } from 'playwright-core'
 import { openDatabase } from '../../server/storage/db.ts'
 import type { ConversationList, ConversationWhole } from '../../server/wire/conversations.ts'
 import type { AbTestOut } from '../../server/wire/evaluation.ts'
+import { hubFile, modelHub } from '../helpers/model_hub.ts'
+import { modelBytes } from '../helpers/pulls.ts'
 import { answered, needBrowser, openBrowser, type PagesHub, pagesHub, send, visit } from './browser.ts'
 
 const SHOTS = join(import.meta.dirname, 'shots')
@@ -457,16 +459,63 @@ describe('the chat page', needBrowser(), () => {
       }, options))
   }
 
-  test('with only a toy there, the page says so and how to get a real model', async () => {
-    const own = await pagesHub(closing, { models: { starter: { toy: true } } })
-    const { page, mistakes } = await visit(browser, own.hub.url)
-    await page.getByText('Only the small starter model is here.').waitFor()
-    await page.getByText(/About [\d.]+B parameters in Q4_K_M suit this machine/).waitFor()
-    await page.getByText('local_models/chat_models').waitFor()
-    await axe(page)
-    await page.screenshot({ path: join(SHOTS, 'toy.png') })
-    assert.deepEqual(mistakes, [])
-    await page.context().close()
+  test('with only a toy there, the page says so, and gets a real model by a click, with progress', async () => {
+    const bytes = modelBytes()
+    const remote = await modelHub(closing, {
+      'maker/tiny-GGUF': { 'tiny-Q4_K_M.gguf': hubFile(bytes, { etag: '"e"' }) },
+    })
+    const gate = Promise.withResolvers<void>()
+    remote.misbehave = async (request, response, file) => {
+      if (request.headers.range !== undefined) return false
+      response.writeHead(200, { 'content-length': file.bytes.length, etag: '"e"' })
+      response.write(file.bytes.subarray(0, file.bytes.length / 2))
+      await gate.promise
+      response.end(file.bytes.subarray(file.bytes.length / 2))
+      return true
+    }
+    const own = await pagesHub(closing, { models: { starter: { toy: true } }, env: { HF_ENDPOINT: remote.url } })
+    for (const [theme, locale] of [
+      ['light', 'en-US'],
+      ['dark', 'vi-VN'],
+    ] as const) {
+      const { page, outside, mistakes } = await visit(browser, own.hub.url, { colorScheme: theme, locale })
+      const vi = locale === 'vi-VN'
+      await page
+        .getByText(vi ? 'Hiện chỉ có mô hình khởi đầu rất nhỏ.' : 'Only the small starter model is here.')
+        .waitFor()
+      await page.screenshot({ path: join(SHOTS, `toy_${theme}.png`) })
+      await page.getByText(vi ? 'Tải mô hình về' : 'Get a model', { exact: true }).click()
+      await page.getByText(/Qwen/).first().waitFor()
+      await axe(page)
+      await page.screenshot({ path: join(SHOTS, `get_model_${theme}.png`) })
+      const other = page.locator('.notice .get-other')
+      if (vi) {
+        // What is under way is there for a second page as well.
+        const row = page.locator('.notice .pulls li', { hasText: 'tiny-Q4_K_M' })
+        await row.getByRole('button', { name: 'Tải tiếp tiny-Q4_K_M' }).click()
+        await page.locator('option[value="tiny-Q4_K_M"]').first().waitFor({ state: 'attached' })
+      } else {
+        await other.getByRole('textbox').fill('nonsense')
+        await other.getByRole('button').click()
+        await page.getByText(/names no repository/).waitFor()
+        await other.getByRole('textbox').fill('hf:maker/tiny-GGUF')
+        await other.getByRole('button').click()
+        const row = page.locator('.notice .pulls li', { hasText: 'tiny-Q4_K_M' })
+        await row.locator('progress[value]').waitFor()
+        await page.getByRole('button', { name: 'Models' }).click()
+        await page.locator('.panel .get-model').getByText('Qwen').first().waitFor()
+        await axe(page)
+        await page.screenshot({ path: join(SHOTS, `pulling_${theme}.png`) })
+        await row.getByRole('button', { name: 'Cancel tiny-Q4_K_M' }).click()
+        await row.getByText('stopped').waitFor()
+        gate.resolve()
+      }
+      assert.deepEqual({ outside, mistakes }, { outside: [], mistakes: [] })
+      await page.screenshot({ path: join(SHOTS, `pulled_${theme}.png`) })
+      await page.context().close()
+    }
+    assert.ok(remote.seen.some(({ range }) => range !== undefined))
+    assert.equal(own.hub.models.get('tiny-Q4_K_M').file.status, 'ok')
   })
 
   test('a real worker is loaded, answers, and is unloaded from the panel', async () => {

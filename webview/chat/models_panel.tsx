@@ -2,6 +2,7 @@
 import { useState } from 'react'
 import type { ModelStatusOut } from '../../server/wire/system.ts'
 import { toHubFailure } from '../failure.ts'
+import { GetModel, Pulls } from '../get_model.tsx'
 import { IconButton } from '../icons.tsx'
 import { useStore } from '../store.ts'
 import { sizeText, useText } from '../texts.ts'
@@ -52,6 +53,9 @@ export function ModelsPanel({ bridge, hub, close }: Parts & { close(): void }) {
         ))}
       </ul>
       {models.length === 0 && <p className="hint">{t.noModelTitle}</p>}
+      <h3>{t.getModel}</h3>
+      <Pulls bridge={bridge} hub={hub} />
+      <GetModel bridge={bridge} hub={hub} />
     </aside>
   )
 }

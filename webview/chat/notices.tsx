@@ -1,20 +1,14 @@
 /** What a person has to know before asking: no hub, no model, only a toy, or something that failed. */
-
-import type { SystemStatus } from '../../server/wire/system.ts'
+import { GetModel, Pulls } from '../get_model.tsx'
 import { chatModels } from '../hub_state.ts'
 import { IconButton } from '../icons.tsx'
 import { useStore } from '../store.ts'
 import { useText } from '../texts.ts'
 import type { Parts } from './parts.ts'
 
-/** Bytes of a parameter in Q4_K_M, with what its context takes. */
-const BYTES_PER_PARAMETER = 0.75
-/** Usual sizes of models, in billions of parameters. */
-const SIZES = [70, 32, 14, 7, 3, 1.5, 0.5]
-
-export function Notices({ hub, session }: Parts) {
+export function Notices({ bridge, hub, session }: Parts) {
   const t = useText()
-  const { lost, models, known, system } = useStore(hub, state => state)
+  const { lost, models, known } = useStore(hub, state => state)
   const failure = useStore(session.store, state => state.failure)
   const missing = useStore(session.store, state => state.missing)
   const unsent = useStore(session.outbox.store, state => state.letters.length)
@@ -39,19 +33,14 @@ export function Notices({ hub, session }: Parts) {
       </div>
       {needsModel && (
         <aside className="notice">
-          <strong>{usable.length === 0 ? t.noModelTitle : t.toyTitle}</strong> {t.toyText}{' '}
-          <code>local_models/chat_models</code>. {system !== undefined && t.toyAdvice(parametersFor(system))} {t.toyHow}
+          <strong>{usable.length === 0 ? t.noModelTitle : t.toyTitle}</strong> {usable.length > 0 && t.toyText}
+          <Pulls bridge={bridge} hub={hub} />
+          <details>
+            <summary>{t.getModel}</summary>
+            <GetModel bridge={bridge} hub={hub} most={3} />
+          </details>
         </aside>
       )}
     </div>
   )
-}
-
-/** `7B`, `0.5B`: the usual size that fits the card's free memory; on a processor, one that is quick enough as well. */
-export function parametersFor({ devices, memory }: Pick<SystemStatus, 'devices' | 'memory'>): string {
-  const card = devices.find(({ kind }) => kind !== 'cpu')
-  const bytes = card?.free_bytes ?? memory.available_bytes
-  const fit = (bytes * 0.85) / BYTES_PER_PARAMETER / 1e9
-  const size = SIZES.find(each => each <= fit && (card !== undefined || each <= 3)) ?? SIZES.at(-1)
-  return `${size}B`
 }

@@ -102,7 +102,7 @@ async function receive(deps: FileDeps, file: State, watch: Watch, signal: AbortS
   const host = new URL(file.url).host
   let response: Response | undefined
   try {
-    response = await deps.remote.open(file.url, have === 0 ? {} : rangeOf(have, file.validator), both)
+    response = await deps.remote.open(file.url, have === 0 ? {} : rangeOf(have, file), both)
     const said = readAnswer(response, have, file.bytes)
     if (said === undefined) {
       await rm(file.part, { force: true })
@@ -212,8 +212,9 @@ async function check(file: State, signal: AbortSignal): Promise<void> {
   }
 }
 
-function rangeOf(have: number, validator: string | undefined): { [name: string]: string } {
-  return { range: `bytes=${have}-`, ...(validator !== undefined && { 'if-range': validator }) }
+/** A checksum tells in the end whether the pieces belong together; without one the server has to, before it gives the rest. */
+function rangeOf(have: number, { sha256: sum, validator }: WantedFile): { [name: string]: string } {
+  return { range: `bytes=${have}-`, ...(sum === undefined && validator !== undefined && { 'if-range': validator }) }
 }
 
 /** Where the body begins and how long the whole file is; undefined when what is there cannot be gone on with. */

@@ -1,20 +1,20 @@
 /** Downloads of models: asked for by name, two at a time, kept on disk so that they go on after a stop, and listed as models only when whole. */
 import { existsSync } from 'node:fs'
-import { mkdir, rename, rm } from 'node:fs/promises'
+import { mkdir, rm } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { HubError } from '../lib/error.ts'
 import type { Log } from '../lib/log.ts'
-import type { ModelFile, ModelFolder } from '../wire/model.ts'
+import type { ModelFile } from '../wire/model.ts'
 import type { PullOut, PullPlan, PullRequest, PullState, Suggestion } from '../wire/pull.ts'
 import type { ModelSpace } from './estimate.ts'
-import { factsOf } from './gguf.ts'
-import { readGgufHeader } from './gguf_header.ts'
 import { splitName } from './grouping.ts'
 import { gigabytes, quantOf, stemOf } from './pull_choose.ts'
 import { DISK_RESERVE_BYTES, type FileDeps, fetchFile } from './pull_file.ts'
 import { type PlanDeps, planPull, presentBytes, tellPlan, totalBytes } from './pull_plan.ts'
 import { type PullRecord, partOf, readRecords, removeRecord, targetOf, writeRecord } from './pull_record.ts'
 import type { Remote } from './pull_remote.ts'
+import { isSettled, settlePull } from './pull_settle.ts'
+import { Speed } from './pull_speed.ts'
 import { suggest } from './suggested.ts'
 
 export type PullsDeps = Omit<FileDeps, 'remote'> & {
@@ -181,7 +181,9 @@ export function createPulls(deps: PullsDeps): Pulls {
           signal,
         )
       }
-      await settle(entry)
+      const folder = await settlePull(root, record, deps.wait)
+      removeRecord(root, record)
+      record.folder = folder
       await untilListed(record, signal)
       setState(entry, 'done')
     } catch (thrown) {
@@ -194,54 +196,6 @@ export function createPulls(deps: PullsDeps): Pulls {
       record.error = error.message
       save(entry)
       setState(entry, 'failed', error.message)
-    }
-  }
-
-  /** All parts are whole: they get their names, together. */
-  async function settle(entry: Entry): Promise<void> {
-    const { record } = entry
-    const names = record.files.map(file => file.name)
-    const paths = names.map(name => {
-      const target = targetOf(root, record, name)
-      return existsSync(target) ? target : partOf(root, record, name)
-    })
-    const headers = []
-    for (const path of paths) headers.push(await readGgufHeader(path))
-    const facts = factsOf(headers, names[0]!)
-    if (facts.kind !== 'model') {
-      for (const path of paths) await rm(path, { force: true })
-      throw new HubError(
-        'model_broken',
-        `${names[0]} is no model but a part of one (${facts.kind}), so it was deleted.`,
-      )
-    }
-    const folder: ModelFolder = record.isFolderAsked
-      ? record.folder
-      : facts.pooling !== undefined
-        ? 'custom_models'
-        : facts.fim && facts.chat_template === undefined && record.folder === 'chat_models'
-          ? 'code_models'
-          : record.folder
-    const moved: PullRecord = { ...record, folder }
-    const isFree = names.every(name => !existsSync(targetOf(root, moved, name)))
-    const to = folder !== record.folder && isFree ? moved : record
-    for (const [i, name] of names.entries()) {
-      if (paths[i] !== targetOf(root, to, name)) await patiently(() => rename(paths[i]!, targetOf(root, to, name)))
-    }
-    removeRecord(root, record)
-    record.folder = to.folder
-  }
-
-  /** Windows refuses for a moment to rename a file that a virus scanner reads. */
-  async function patiently(act: () => Promise<void>): Promise<void> {
-    for (let tries = 1; ; tries++) {
-      try {
-        return await act()
-      } catch (thrown) {
-        const code = (thrown as NodeJS.ErrnoException).code ?? ''
-        if (tries >= 20 || !['EPERM', 'EBUSY', 'EACCES'].includes(code)) throw thrown
-        await deps.wait(250, new AbortController().signal)
-      }
     }
   }
 
@@ -291,6 +245,10 @@ export function createPulls(deps: PullsDeps): Pulls {
   return {
     start() {
       for (const record of readRecords(root)) {
+        if (isSettled(root, record)) {
+          removeRecord(root, record)
+          continue
+        }
         const entry: Entry = {
           record,
           state: record.ended ?? 'queued',
@@ -399,7 +357,7 @@ export function createPulls(deps: PullsDeps): Pulls {
   async function dropOther(old: PullRecord, files: PullRecord['files']): Promise<void> {
     for (const file of old.files) {
       const same = files.find(({ name }) => name === file.name)
-      if (same !== undefined && same.sha256 === file.sha256 && same.url === file.url) continue
+      if (same !== undefined && isSame(same, file)) continue
       await rm(partOf(root, old, file.name), { force: true })
     }
     removeRecord(root, old)
@@ -407,9 +365,7 @@ export function createPulls(deps: PullsDeps): Pulls {
 
   function keepValidators(old: PullRecord, record: PullRecord): void {
     for (const file of record.files) {
-      const known = old.files.find(
-        ({ name, url, sha256 }) => name === file.name && url === file.url && sha256 === file.sha256,
-      )
+      const known = old.files.find(each => isSame(each, file))
       if (known?.validator !== undefined) file.validator = known.validator
       file.bytes ??= known?.bytes
       if (file.bytes === undefined) delete file.bytes
@@ -434,25 +390,10 @@ export function createPulls(deps: PullsDeps): Pulls {
   }
 }
 
-const isDone = (entry: Entry): boolean => entry.state === 'done'
-
-/** Bytes per second over the last seconds. */
-class Speed {
-  #samples: { at: number; bytes: number }[] = []
-
-  add(at: number, bytes: number): void {
-    const last = this.#samples.at(-1)
-    // A file that was started over counts from there.
-    if (last !== undefined && bytes < last.bytes) this.#samples = []
-    if (last !== undefined && at - last.at < 100) return
-    this.#samples.push({ at, bytes })
-    while (this.#samples.length > 2 && at - this.#samples[0]!.at > 5000) this.#samples.shift()
-  }
-
-  rate(now: number): number {
-    const first = this.#samples[0]
-    const last = this.#samples.at(-1)
-    if (first === undefined || last === undefined || now <= first.at) return 0
-    return ((last.bytes - first.bytes) * 1000) / (now - first.at)
-  }
+/** The same file as far as can be known: a query of its address is a signature, and changes. */
+function isSame(a: PullRecord['files'][number], b: PullRecord['files'][number]): boolean {
+  const plain = (url: string) => url.split('?', 1)[0]
+  return a.name === b.name && a.sha256 === b.sha256 && plain(a.url) === plain(b.url)
 }
+
+const isDone = (entry: Entry): boolean => entry.state === 'done'

@@ -6,6 +6,7 @@ import type { ModelFile, ModelFolder } from '../wire/model.ts'
 import type { PullPlan, PullRequest } from '../wire/pull.ts'
 import { fitOfSize, type ModelSpace } from './estimate.ts'
 import { splitName } from './grouping.ts'
+import { nearestNames } from './nearest.ts'
 import { chooseVariant, variantsOf } from './pull_choose.ts'
 import { DISK_RESERVE_BYTES, sizeOf } from './pull_file.ts'
 import {
@@ -49,11 +50,24 @@ export async function planPull(deps: PlanDeps, request: PullRequest, signal: Abo
   return { ...planned, ...(present !== undefined && { present }) }
 }
 
-/** Somebody may name a suggestion by its id. */
+/**
+ * Somebody may name a suggestion by its id, also as other programs write it: `qwen3:4b`.
+ * @throws HubError invalid_request with the nearest ones for another name of one word
+ */
 function suggested(name: string, quant: string | undefined): string | undefined {
-  const known = KNOWN.find(({ id }) => id === name.trim().toLowerCase())
-  if (known === undefined) return undefined
-  return quant === undefined ? known.repo : `${known.repo}:${quant}`
+  const word = name.trim().toLowerCase().replace(':', '-')
+  const known = KNOWN.find(({ id }) => id === word)
+  if (known !== undefined) return quant === undefined ? known.repo : `${known.repo}:${quant}`
+  if (!/^[\w.-]{1,100}$/.test(word)) return undefined
+  const nearest = nearestNames(
+    word,
+    KNOWN.map(({ id }) => id),
+  )
+  throw new HubError(
+    'invalid_request',
+    `'${name.trim()}' is none of the suggestions; the nearest are ${nearest.join(', ')}. Any other model is named OWNER/REPO:QUANT, such as Qwen/Qwen3-4B-GGUF:Q4_K_M.`,
+    { param: 'model' },
+  )
 }
 
 function ofAddress(

@@ -172,7 +172,8 @@ function refusal(response: Response, url: string, hasToken: boolean, isHub: bool
     return new HubError('forbidden', `${what} was refused: ${access}.`, param)
   }
   if (status === 404 || status === 410 || code === 'RepoNotFound') {
-    return new HubError('not_found', `There is no ${what}. Look at how its name is written.`, param)
+    const maybe = code === 'RepoNotFound' && !hasToken ? '; one that is private needs a token in HF_TOKEN' : ''
+    return new HubError('not_found', `There is no ${what}. Look at how its name is written${maybe}.`, param)
   }
   if (status === 408 || status === 425 || status === 429 || status >= 500) {
     return failed(

@@ -227,7 +227,12 @@ test('the token goes to the model hub and to no other server', async t => {
 test('a repository that is not there, is gated, or has no model is told apart', async t => {
   const hub = await modelHub(t, { 'maker/empty': { 'model.safetensors': hubFile(Buffer.from('x')) }, ...repo() })
   const place = await pullPlace(t, { endpoint: hub.url })
-  await assert.rejects(place.create('maker/none'), { code: 'not_found', message: /no maker\/none/ })
+  await assert.rejects(place.create('maker/none'), { code: 'not_found', message: /no maker\/none.*HF_TOKEN/ })
+  await assert.rejects(place.create('qwen3-4'), { code: 'invalid_request', message: /the nearest are qwen3-4b,/ })
+  // A suggestion by its name, as this program and as others write it.
+  for (const name of ['qwen3-4b', 'Qwen3:4B']) {
+    await assert.rejects(place.create(name), { code: 'not_found', message: /no Qwen\/Qwen3-4B-GGUF/ })
+  }
   await assert.rejects(place.create('maker/empty'), { code: 'not_found', message: /holds no GGUF/ })
   await assert.rejects(place.create(`${REPO}:Q9_X`), {
     code: 'not_found',

@@ -1,6 +1,7 @@
 /** A worker for the pages' tests that says what the question tells it to. Started by the hub through AI_HUB_WORKER. */
 import type { FromWorker, Generate, GenerateEvent, ModelInfo, ToWorker } from '../../server/wire/worker.ts'
 import { longAnswer } from './long_answer.ts'
+import { TALKS } from './talks.ts'
 
 const INFO: ModelInfo = {
   architecture: 'llama',
@@ -27,12 +28,15 @@ const INFO: ModelInfo = {
 const PACE_MS = 15
 
 const send = (message: FromWorker): void => void process.send?.(message)
+/** Of the file whose model this plays. */
+let path = ''
 const endless = new Map<number, NodeJS.Timeout>()
 
 process.on('disconnect', () => process.exit(0))
 process.on('message', (message: ToWorker) => {
   switch (message.type) {
     case 'load':
+      path = message.options.path
       send({ type: 'ready', info: INFO })
       return
     case 'ask':
@@ -62,7 +66,11 @@ process.on('message', (message: ToWorker) => {
 function generate(id: number, request: Generate): void {
   if (request.prompt.type !== 'chat') return
   const { messages, tools } = request.prompt
-  const asked = messages.findLast(({ role }) => role === 'user')?.content ?? ''
+  const question = messages.findLast(({ role }) => role === 'user')?.content ?? ''
+  const talk = TALKS.find(one => one.question === question)
+  const answer = path.includes('coder') ? (talk?.other ?? talk?.answer) : talk?.answer
+  const written = talk?.thought === undefined ? `say ${answer}` : `think ${talk.thought} | ${answer}`
+  const asked = talk === undefined ? question : written
   const delta = (part: { content?: string; reasoning?: string }): GenerateEvent => ({
     type: 'delta',
     id,

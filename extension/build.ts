@@ -18,7 +18,6 @@ export const BUNDLE: BuildOptions = {
   external: ['vscode', 'bufferutil', 'utf-8-validate'],
   sourcemap: true,
   minify: true,
-  keepNames: true,
   logLevel: 'warning',
 }
 

@@ -1,18 +1,11 @@
 /** The language client of this window: connects to the hub's language server, and again whenever the connection breaks. */
 import * as vscode from 'vscode'
-import {
-  CloseAction,
-  ErrorAction,
-  LanguageClient,
-  type LanguageClientOptions,
-  RevealOutputChannelOn,
-  WorkDoneProgress,
-} from 'vscode-languageclient/node'
+import type { LanguageClient, LanguageClientOptions } from 'vscode-languageclient/node'
 import type { WebSocket } from 'ws'
 import type { EDITOR_MESSAGES, LSP_PATH } from '../server/wire/editor.ts'
 import { type Hub, NoHub } from './hub.ts'
 import { readSettings } from './settings.ts'
-import { openSocket, SocketReader, SocketWriter } from './transport.ts'
+import { openSocket } from './socket.ts'
 
 /** The names of the hub's own messages; the type keeps them equal to the server's. */
 export const MESSAGES: Omit<typeof EDITOR_MESSAGES, 'accepted' | 'counts' | 'dismiss'> & { rewrite: 'aiHub/rewrite' } =
@@ -26,6 +19,8 @@ export const MESSAGES: Omit<typeof EDITOR_MESSAGES, 'accepted' | 'counts' | 'dis
     rewrite: 'aiHub/rewrite',
   }
 const DOOR: typeof LSP_PATH = '/lsp'
+
+type Protocol = typeof import('./protocol.ts')
 
 /** Commands that the server asks this client to run; those it does not know the server handles itself. */
 const CLIENT_COMMANDS = ['aiHub.showMarkdown', 'aiHub.rewrite', 'aiHub.rename']
@@ -45,6 +40,7 @@ export class Client implements vscode.Disposable {
   readonly #connected = new vscode.EventEmitter<void>()
   readonly onConnected = this.#connected.event
   #client: LanguageClient | undefined
+  #protocol: Protocol | undefined
   #isConnecting = false
   #isDisposed = false
   #failures = 0
@@ -75,8 +71,9 @@ export class Client implements vscode.Disposable {
     let retryMs: number | undefined
     try {
       const address = await this.#hub.ensure()
+      this.#protocol ??= await import('./protocol.ts')
       const socket = await openSocket(`${address.url.replace(/^http/, 'ws')}${DOOR}`, address.token)
-      await this.#start(socket)
+      await this.#start(socket, this.#protocol)
       this.#failures = 0
     } catch (thrown) {
       retryMs = this.#failed(thrown)
@@ -93,7 +90,8 @@ export class Client implements vscode.Disposable {
   async request<T>(method: string, params: object, title: string): Promise<T | null | undefined> {
     await this.connect()
     const client = this.#client
-    if (client === undefined) {
+    const protocol = this.#protocol
+    if (client === undefined || protocol === undefined) {
       void vscode.window.showWarningMessage(vscode.l10n.t('The AI hub is not connected yet; try again in a moment.'))
       return undefined
     }
@@ -102,7 +100,7 @@ export class Client implements vscode.Disposable {
       async (progress, token) => {
         const workDoneToken = `aiHub-${++tokens}`
         let done = 0
-        const following = client.onProgress(WorkDoneProgress.type, workDoneToken, value => {
+        const following = client.onProgress(protocol.WorkDoneProgress.type, workDoneToken, value => {
           const { message } = value
           const percentage = value.kind === 'end' ? undefined : value.percentage
           const increment = percentage === undefined ? 0 : Math.max(0, percentage - done)
@@ -131,12 +129,13 @@ export class Client implements vscode.Disposable {
     await client?.stop(1000).catch(() => undefined)
   }
 
-  async #start(socket: WebSocket): Promise<void> {
+  async #start(socket: WebSocket, protocol: Protocol): Promise<void> {
+    const { LanguageClient, SocketReader, SocketWriter } = protocol
     const client = new LanguageClient(
       'aiHub',
       'AI Backend Hub',
       async () => ({ reader: new SocketReader(socket), writer: new SocketWriter(socket) }),
-      this.#options(),
+      this.#options(protocol),
     )
     this.#client = client
     socket.once('close', () => this.#closed(client))
@@ -151,7 +150,7 @@ export class Client implements vscode.Disposable {
     this.#connected.fire()
   }
 
-  #options(): LanguageClientOptions {
+  #options({ CloseAction, ErrorAction, RevealOutputChannelOn }: Protocol): LanguageClientOptions {
     return {
       documentSelector: SELECTOR,
       outputChannel: this.#log,

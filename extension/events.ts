@@ -6,7 +6,7 @@ import type { SystemLoad } from '../server/wire/load.ts'
 import type { TrainingJobOut } from '../server/wire/training.ts'
 import type { Hub } from './hub.ts'
 import { tokenRate } from './model_in_use.ts'
-import { openSocket } from './transport.ts'
+import { openSocket } from './socket.ts'
 
 /** After a broken connection; the hub may be starting again. */
 const RETRY_MS = 1000

@@ -1,4 +1,4 @@
-/** `npm run bench -- serve|hub|switch|train|complete|pages`: measures the hub, alone or beside another OpenAI-compatible server, the trainer, inline completion and the pages. Never a test: the machine decides the figures. */
+/** `npm run bench -- serve|hub|switch|train|complete|pages|extension`: measures the hub, alone or beside another OpenAI-compatible server, the trainer, inline completion, the pages and the extension. Never a test: the machine decides the figures. */
 import { existsSync, writeFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { parseArgs } from 'node:util'
@@ -12,12 +12,13 @@ import { modelId, type Server, startLlamaServer, startReadyHub } from './servers
 import { describeMachine, formatNumber, median, pairedRatios, percentile } from './statistics.ts'
 import { measureSwitch } from './switch.ts'
 
-const USAGE = `usage: npm run bench -- serve|hub|switch|train|complete|pages [options]
+const USAGE = `usage: npm run bench -- serve|hub|switch|train|complete|pages|extension [options]
 
   serve    everything: tokens/s, first token, ready after start, hub overhead, idle memory, model switch
   hub      overhead over a worker that answers at once, and idle memory
   switch   unload A, load B, first token, against loading B alone
   train    a training step against the library's matmul rate and its autodiff, over two cores, and memory plans
+  extension  activation of the extension in a real VS Code while the hub runs
   complete inline completion: a person typing, against a client of /infill that works as llama.vscode does
   pages    the pages in Chromium: first paint, first key, frames while an answer streams in, memory
 
@@ -75,7 +76,7 @@ const parts = new Set(
 const strange = [...parts].find(part => !PARTS.includes(part))
 if (
   options.help ||
-  !['serve', 'hub', 'switch', 'train', 'complete', 'pages'].includes(command ?? '') ||
+  !['serve', 'hub', 'switch', 'train', 'complete', 'pages', 'extension'].includes(command ?? '') ||
   strange !== undefined
 ) {
   if (strange !== undefined) console.error(`--only knows ${PARTS.join(', ')}, not "${strange}"\n`)
@@ -93,7 +94,7 @@ const STARTER = resolve(import.meta.dirname, '..', '..', 'local_models', 'code_m
 const model =
   options.model !== undefined
     ? resolve(options.model)
-    : command === 'train' || command === 'pages'
+    : command === 'train' || command === 'pages' || command === 'extension'
       ? ''
       : command === 'complete' && existsSync(STARTER)
         ? STARTER
@@ -107,6 +108,7 @@ const note = (line: string): void => {
 if (command === 'train') await runTrain()
 else if (command === 'complete') await runComplete()
 else if (command === 'pages') await runPages()
+else if (command === 'extension') await runExtension()
 else await benchHub()
 if (options.json !== undefined) {
   writeFileSync(options.json, `${JSON.stringify({ machine: describeMachine(), ...figures }, undefined, 2)}\n`)
@@ -146,6 +148,15 @@ async function runComplete(): Promise<void> {
   Object.assign(figures, result.figures)
   console.log(formatTable(result.rows, [1, 2, 3]).join('\n'))
   console.log(`\nAt the end: ${describeMachine()}`)
+}
+
+async function runExtension(): Promise<void> {
+  const { benchExtension } = await import('./extension.ts')
+  console.log(`${describeMachine()}\n`)
+  const result = await benchExtension(rounds, note)
+  Object.assign(figures, result.figures)
+  console.log(formatTable(result.rows, [2, 3, 4]).join('\n'))
+  console.log(`\n${figures.host}. At the end: ${describeMachine()}`)
 }
 
 /** Loaded only here: the other commands measure processes that must stay free of native code. */

@@ -20,10 +20,13 @@ export async function layOutExtension(folder: string): Promise<void> {
 }
 
 /** @returns the suite as one CommonJS file, which is what VS Code loads; it has to end in .js outside this module package */
-export async function bundleSuite(folder: string): Promise<string> {
+export async function bundleSuite(
+  folder: string,
+  entry: string = join(import.meta.dirname, 'inhost.ts'),
+): Promise<string> {
   const outfile = join(folder, 'suite.js')
   await build({
-    entryPoints: [join(import.meta.dirname, 'inhost.ts')],
+    entryPoints: [entry],
     outfile,
     bundle: true,
     platform: 'node',

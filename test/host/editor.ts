@@ -32,10 +32,9 @@ export type EditorOptions = {
    * How the extension gets there. `folder`: this repository's, as if it had been installed; `vsix`: a package that VS Code installs;
    * `suite`: this repository's, in a window that runs tests and shows no toasts.
    */
-  extension:
-    | 'folder'
-    | 'suite'
-    | { vsix: string /** is given the folder that it was installed into */; change?(folder: string): void }
+  extension: 'folder' | 'suite' | { vsix: string }
+  /** Is given the folder of the extension before VS Code starts. */
+  change?(folder: string): void
 }
 
 /** What would call out, pop up or move in a picture; and TypeScript's own errors for the quick fix. */
@@ -131,15 +130,16 @@ export async function startEditor(context: Closing, options: EditorOptions): Pro
 
   const { extension } = options
   const suiteFolder = join(folder, 'extension')
-  if (extension === 'folder') await layOutExtension(join(folder, 'extensions', 'ai-backend-hub'))
-  else if (extension === 'suite') await layOutExtension(suiteFolder)
+  let extensionFolder = extension === 'suite' ? suiteFolder : join(folder, 'extensions', 'ai-backend-hub')
+  if (extension === 'folder' || extension === 'suite') await layOutExtension(extensionFolder)
   else {
     const code = await new Promise(done => run(['--install-extension', extension.vsix]).once('close', done))
     if (code !== 0) throw new Error(`VS Code does not install ${extension.vsix}:\n${log()}`)
     const installed = readdirSync(join(folder, 'extensions')).find(name => name.startsWith('ai-backend-hub'))
-    extension.change?.(join(folder, 'extensions', installed ?? ''))
+    extensionFolder = join(folder, 'extensions', installed ?? '')
   }
 
+  options.change?.(extensionFolder)
   const child = run([
     ...['--bind-addr', '127.0.0.1:0', '--auth', 'none'],
     ...['--disable-telemetry', '--disable-update-check', '--disable-workspace-trust'],

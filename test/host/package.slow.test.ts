@@ -68,7 +68,8 @@ test('the package is installed, starts its own hub and completes with a model', 
   const paths = (process.env.PATH ?? '').split(delimiter).filter(path => !path.startsWith(ROOT))
   const editor = await startEditor(closing, {
     host: host!,
-    extension: { vsix, ...(hasCuda && { change }) },
+    extension: { vsix },
+    ...(hasCuda && { change }),
     env: { ...home.env, PATH: paths.join(delimiter) },
     files: { 'sum.py': 'def add(a, b):\n    return a + b\n\n\n' },
   })

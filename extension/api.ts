@@ -5,6 +5,7 @@ import type { EvaluationOut } from '../server/wire/evaluation.ts'
 import type { ApiKeyCreated, ApiKeyList, KeyRole } from '../server/wire/keys.ts'
 import type { PullList, PullOut, SuggestionList } from '../server/wire/pull.ts'
 import type { QualityReport } from '../server/wire/quality.ts'
+import type { SettingsAnswer } from '../server/wire/settings.ts'
 import type { ModelStatusList, ModelStatusOut, SystemStatus } from '../server/wire/system.ts'
 import type { TrainingDryRun, TrainingJobOut, TrainingStatusList } from '../server/wire/training.ts'
 import type { HubAddress } from './home.ts'
@@ -58,6 +59,7 @@ export function createApi(hub: () => Promise<HubAddress>) {
 
     models: async () => (await call<Output<typeof ModelStatusList>>('GET', '/v1/models/status')).data,
     system: () => call<Output<typeof SystemStatus>>('GET', '/v1/system/status'),
+    settings: () => call<SettingsAnswer>('GET', '/v1/settings'),
     load: (model: string, signal?: AbortSignal) => call<ModelStatusOut>('POST', '/v1/models/load', { model }, signal),
     unload: (model: string) => call<ModelStatusOut>('POST', '/v1/models/unload', { model }),
 

@@ -61,14 +61,18 @@ export function registerChatProvider(deps: { hub: Hub; api: Api; events: Events 
   return vscode.Disposable.from(changed, listening, register(VENDOR, createProvider(deps, changed.event)))
 }
 
-function createProvider({ hub, api }: { hub: Hub; api: Api }, onChange: vscode.Event<void>): Provider {
+function createProvider(
+  { hub, api, events }: { hub: Hub; api: Api; events: Events },
+  onChange: vscode.Event<void>,
+): Provider {
   return {
     onDidChangeLanguageModelChatInformation: onChange,
     async provideLanguageModelChatInformation({ silent }) {
       // The chat asks at every start of the editor; that alone is no reason to start the hub.
       if (silent && hub.state !== 'ready') return []
       try {
-        return (await api.models()).filter(canChat).map(toInformation)
+        const [models, contextTokens] = await Promise.all([api.models(), contextOf(api)])
+        return models.filter(canChat).map(model => toInformation(model, contextTokens))
       } catch {
         return []
       }
@@ -89,7 +93,7 @@ function createProvider({ hub, api }: { hub: Hub; api: Api }, onChange: vscode.E
           }
         }
         for (const { id, name, text } of calls.values()) {
-          progress.report(new vscode.LanguageModelToolCallPart(id, name, JSON.parse(text === '' ? '{}' : text)))
+          progress.report(new vscode.LanguageModelToolCallPart(id, name, toInput(name, text)))
         }
       } catch (thrown) {
         if (!stop.signal.aborted) throw thrown
@@ -97,23 +101,44 @@ function createProvider({ hub, api }: { hub: Hub; api: Api }, onChange: vscode.E
         cancelling.dispose()
       }
     },
-    async provideTokenCount(model, text) {
+    async provideTokenCount({ id }, text) {
       const plain = typeof text === 'string' ? text : text.content.map(textOf).join('')
-      try {
-        return await api.countTokens(model.id, plain)
-      } catch {
-        return Math.ceil(plain.length / 3)
-      }
+      const estimated = Math.ceil(plain.length / 3)
+      // The chat counts every piece of its prompt; that alone is no reason to load a model.
+      if (events.model(id)?.state !== 'ready') return estimated
+      return api.countTokens(id, plain).catch(() => estimated)
     },
   }
 }
 
-function canChat({ facts, state, worker }: ModelStatusOut): boolean {
-  return facts?.chat_template === true && state !== 'broken' && worker?.can_generate !== false
+/** What models get that say nothing themselves. */
+async function contextOf(api: Api): Promise<number> {
+  return api.settings().then(
+    ({ settings }) => Number(settings.contextTokens ?? USUAL_CONTEXT),
+    () => USUAL_CONTEXT,
+  )
+}
+const USUAL_CONTEXT = 8192
+
+/** @throws Error when the answer was cut off within the call */
+function toInput(name: string, text: string): object {
+  try {
+    return JSON.parse(text === '' ? '{}' : text) as object
+  } catch {
+    throw new Error(vscode.l10n.t('The answer ended within the call of {0}: the context is full.', name))
+  }
 }
 
-function toInformation({ id, facts, worker, description, toy }: ModelStatusOut): ChatInformation {
-  const context = worker === undefined ? Math.min(facts?.context_length ?? 4096, 8192) : worker.context_tokens
+function canChat({ facts, state, worker }: ModelStatusOut): boolean {
+  const isGenerator = worker?.can_generate ?? facts?.pooling === undefined
+  return facts?.chat_template === true && state !== 'broken' && isGenerator
+}
+
+function toInformation(
+  { id, facts, worker, description, toy }: ModelStatusOut,
+  contextTokens: number,
+): ChatInformation {
+  const context = worker?.context_tokens ?? Math.min(facts?.context_length ?? contextTokens, contextTokens)
   // A quarter for the answer: the two together may not exceed the context.
   const maxOutputTokens = Math.floor(context / 4)
   return {
@@ -125,7 +150,8 @@ function toInformation({ id, facts, worker, description, toy }: ModelStatusOut):
     detail: toy === true ? vscode.l10n.t('for trying out') : vscode.l10n.t('on this machine'),
     maxInputTokens: context - maxOutputTokens,
     maxOutputTokens,
-    capabilities: { toolCalling: true, imageInput: false },
+    // The hub writes tools into any template and enforces their form; a toy would still call them at random.
+    capabilities: { toolCalling: toy !== true, imageInput: false },
   }
 }
 
@@ -175,6 +201,15 @@ function toMessages({ role, content }: ChatMessage): object[] {
 /** Of the editor's own chat; the stable interface does not name it. */
 const SYSTEM = 3
 
+/** @throws Error for what is no text */
 function textOf(part: unknown): string {
-  return part instanceof vscode.LanguageModelTextPart ? part.value : ''
+  if (part instanceof vscode.LanguageModelTextPart) return part.value
+  if (part instanceof vscode.LanguageModelToolCallPart || part instanceof vscode.LanguageModelToolResultPart) return ''
+  if (part instanceof vscode.LanguageModelPromptTsxPart) return JSON.stringify(part.value)
+  const { mimeType, data } = part as { mimeType?: unknown; data?: unknown }
+  if (typeof mimeType !== 'string' || !(data instanceof Uint8Array)) return ''
+  if (/^text\/|\bjson$/.test(mimeType)) return new TextDecoder().decode(data)
+  // Marks that the chat sets for caches of its own; they are for no model.
+  if (!/^(image|audio|video|application\/pdf)\b/.test(mimeType)) return ''
+  throw new Error(vscode.l10n.t('The models of the hub read text only, and the message holds {0}.', mimeType))
 }

@@ -2,7 +2,7 @@
 import * as vscode from 'vscode'
 import type { LanguageClient, LanguageClientOptions } from 'vscode-languageclient/node'
 import type { WebSocket } from 'ws'
-import type { EDITOR_MESSAGES, LSP_PATH } from '../server/wire/editor.ts'
+import type { EDITOR_MESSAGES, LSP_PATH, Problem } from '../server/wire/editor.ts'
 import { type Hub, NoHub } from './hub.ts'
 import { readSettings } from './settings.ts'
 import { openSocket } from './socket.ts'
@@ -17,6 +17,7 @@ export const MESSAGES: Omit<typeof EDITOR_MESSAGES, 'accepted' | 'counts' | 'dis
     explainTerminal: 'aiHub/explainTerminal',
     ask: 'aiHub/ask',
     rewrite: 'aiHub/rewrite',
+    problem: 'aiHub/problem',
   }
 const DOOR: typeof LSP_PATH = '/lsp'
 
@@ -25,7 +26,8 @@ type Protocol = typeof import('./protocol.ts')
 /** Commands that the server asks this client to run; those it does not know the server handles itself. */
 const CLIENT_COMMANDS = ['aiHub.showMarkdown', 'aiHub.rewrite', 'aiHub.rename']
 
-const SELECTOR = ['file', 'untitled', 'vscode-notebook-cell'].map(scheme => ({ scheme }))
+/** The last is the input of the source control view, whose language is among those without suggestions at first. */
+const SELECTOR = ['file', 'untitled', 'vscode-notebook-cell', 'vscode-scm'].map(scheme => ({ scheme }))
 
 /** Waits between attempts: the first ones are quick, since a hub starts within a second or two. */
 const RETRY_MS = [200, 500, 1000, 2000, 5000]
@@ -36,6 +38,7 @@ export class Client implements vscode.Disposable {
   readonly #hub: Hub
   readonly #log: vscode.LogOutputChannel
   readonly #isSnoozed: () => boolean
+  readonly #problem: (problem: Problem) => void
   readonly #subscriptions: vscode.Disposable[] = []
   readonly #connected = new vscode.EventEmitter<void>()
   readonly onConnected = this.#connected.event
@@ -47,10 +50,11 @@ export class Client implements vscode.Disposable {
   #refusalTold = false
   #visit: NodeJS.Timeout | undefined
 
-  constructor(deps: { hub: Hub; log: vscode.LogOutputChannel; isSnoozed(): boolean }) {
+  constructor(deps: { hub: Hub; log: vscode.LogOutputChannel; isSnoozed(): boolean; problem(problem: Problem): void }) {
     this.#hub = deps.hub
     this.#log = deps.log
     this.#isSnoozed = deps.isSnoozed
+    this.#problem = deps.problem
     this.#subscriptions.push(
       this.#connected,
       deps.hub.onDidChange(state => {
@@ -138,6 +142,7 @@ export class Client implements vscode.Disposable {
       this.#options(protocol),
     )
     this.#client = client
+    client.onNotification(MESSAGES.problem, (problem: Problem) => this.#problem(problem))
     socket.once('close', () => this.#closed(client))
     try {
       await client.start()
@@ -156,7 +161,7 @@ export class Client implements vscode.Disposable {
       outputChannel: this.#log,
       revealOutputChannelOn: RevealOutputChannelOn.Never,
       diagnosticCollectionName: 'ai-hub',
-      initializationOptions: { settings: readSettings(), commands: CLIENT_COMMANDS },
+      initializationOptions: { settings: readSettings(), commands: CLIENT_COMMANDS, problems: true },
       synchronize: { configurationSection: 'aiHub' },
       markdown: { isTrusted: false },
       initializationFailedHandler: error => {

@@ -35,6 +35,7 @@ import {
 import { ModelsView } from './models_view.ts'
 import { PanelEditor } from './panel_editor.ts'
 import { Panels } from './panels.ts'
+import { Problems } from './problems.ts'
 import { Proposals } from './proposals.ts'
 import { type PullNode, pullModel, resumePull, stopPull } from './pull.ts'
 import { changeSetting, readSettings } from './settings.ts'
@@ -67,9 +68,15 @@ export function activate(context: vscode.ExtensionContext): ExtensionApi {
   const proposals = new Proposals()
   const editor = new PanelEditor(proposals)
   const panels = new Panels({ context, hub, api, events, log, editor })
-  client = new Client({ hub, log, isSnoozed: () => snooze.until !== undefined })
+  const problems = new Problems(events)
+  client = new Client({
+    hub,
+    log,
+    isSnoozed: () => snooze.until !== undefined,
+    problem: problem => problems.tell(problem),
+  })
   const training = new TrainingView({ hub, api, events })
-  const models = { hub, api }
+  const models = { hub, api, problems }
   const trainer = { hub, api, events }
   const assistant = { client, pages }
   const trained = { api, pages }
@@ -79,6 +86,7 @@ export function activate(context: vscode.ExtensionContext): ExtensionApi {
     events,
     snooze,
     pages,
+    problems,
     proposals,
     editor,
     panels,

@@ -1,13 +1,14 @@
 /** What is done with a model from the palette or the view: load, unload, pin, switch to, use for a purpose. */
 import * as vscode from 'vscode'
 import type { ModelStatusOut } from '../server/wire/system.ts'
-import type { Api } from './api.ts'
+import { type Api, ApiError } from './api.ts'
 import type { Hub } from './hub.ts'
 import { tellState, togglePin } from './models_view.ts'
+import type { Problems } from './problems.ts'
 import { changeSetting, readSettings } from './settings.ts'
 import { formatBytes } from './text.ts'
 
-type Deps = { hub: Hub; api: Api }
+type Deps = { hub: Hub; api: Api; problems: Problems }
 /** What a command is given: a row of the view, an id, or nothing, which asks. */
 export type ModelArgument = string | { id: string } | undefined
 
@@ -22,7 +23,9 @@ export async function loadModel(deps: Deps, given: ModelArgument): Promise<void>
       try {
         await deps.api.load(id, stop.signal)
       } catch (thrown) {
-        if (!stop.signal.aborted) throw thrown
+        if (stop.signal.aborted) return
+        if (!(thrown instanceof ApiError) || thrown.status !== 503) throw thrown
+        deps.problems.tell({ code: 'model_load_failed', message: thrown.message })
       }
     },
   )
@@ -97,7 +100,7 @@ export async function copyUrl(hub: Hub): Promise<void> {
 
 /** @returns the id, or undefined when nothing was chosen or there is nothing to choose from */
 export async function pickModel(
-  { api, hub }: Deps,
+  { api, hub }: Pick<Deps, 'api' | 'hub'>,
   title: string,
   offers: (model: ModelStatusOut) => boolean = () => true,
 ): Promise<string | undefined> {

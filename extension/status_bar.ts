@@ -59,6 +59,7 @@ function describe({ hub, events, snooze }: Deps): {
   if (model.state === 'loading') {
     return { text: `$(loading~spin) ${model.id} ${formatPercent(model.progress ?? 0)}`, tooltip }
   }
+  if (model.state === 'failed') return { text: `$(error) ${model.id}`, tooltip, isProblem: true }
   if (snooze.until !== undefined) {
     const time = new Date(snooze.until).toLocaleTimeString([], { hour: '2-digit', minute: '2-digit' })
     return plain(`$(bell-slash) ${model.id}`, vscode.l10n.t('Suggestions are held back until {0}.', time))
@@ -76,6 +77,7 @@ function describe({ hub, events, snooze }: Deps): {
 function tellModel(model: ModelBrief, events: Events): string {
   const load = events.load?.models.find(each => each.id === model.id)
   const lines = [`**${model.id}**`, `${model.state}, ${formatBytes(model.bytes)}`]
+  if (model.error !== undefined) lines.push(model.error)
   if (load !== undefined) {
     lines.push(vscode.l10n.t('{0} in memory', formatBytes(load.memory_bytes + load.device_bytes)))
     lines.push(vscode.l10n.t('{0} of {1} tokens of context in use', load.kv_used_tokens, load.kv_total_tokens))

@@ -7,6 +7,7 @@ import type { Outcome } from '../assistant/outcomes.ts'
 import { HubError } from '../lib/error.ts'
 import type { Log } from '../lib/log.ts'
 import type { Models } from '../models/models.ts'
+import { EDITOR_MESSAGES, type Problem } from '../wire/editor.ts'
 import { readEditorSettings } from '../wire/editor_settings.ts'
 import { Documents } from './documents.ts'
 import { fileUri, keyOf, listFiles, localPath, readText } from './files.ts'
@@ -45,6 +46,8 @@ export type Client = {
   resolves: boolean
   tags: boolean
   progress: boolean
+  /** It shows itself what went wrong, with what can be done about it. */
+  problems: boolean
 }
 
 export type Running = {
@@ -251,6 +254,11 @@ export class Session {
     this.deps.log.warn('a request of the editor failed', { code: error.code, reason: error.message })
     if (once && this.#told.has(error.message)) return
     this.#told.add(error.message)
+    if (this.client.problems) {
+      const problem: Problem = { code: error.code, message: error.message }
+      this.connection.sendNotification(EDITOR_MESSAGES.problem, problem).catch(() => {})
+      return
+    }
     this.show(error.message, error.code === 'unusable_answer' ? MessageType.Info : MessageType.Warning)
   }
 
@@ -274,7 +282,8 @@ function readClient({
   const { workspace, textDocument, window } = capabilities
   const edits = workspace?.workspaceEdit
   const resolvable = textDocument?.codeAction?.resolveSupport?.properties ?? []
-  const named: unknown = (initializationOptions as { commands?: unknown } | null | undefined)?.commands
+  const options = initializationOptions as { commands?: unknown; problems?: unknown } | null | undefined
+  const named = options?.commands
   const commands = Array.isArray(named) ? named.filter((each): each is string => typeof each === 'string') : []
   const documentChanges = edits?.documentChanges === true
   return {
@@ -288,6 +297,7 @@ function readClient({
     resolves: resolvable.includes('edit') && textDocument?.codeAction?.dataSupport !== false,
     tags: textDocument?.codeAction?.tagSupport !== undefined,
     progress: window?.workDoneProgress === true,
+    problems: options?.problems === true,
   }
 }
 

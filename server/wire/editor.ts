@@ -40,6 +40,9 @@ export const RewriteRequest = z.object({ uri: z.string(), range: Range, instruct
 export type RewriteRequest = z.infer<typeof RewriteRequest>
 /** Request `aiHub/dismissFinding`, and command `aiHub.dismissFinding` with [uri, id]: `id` is in the diagnostic's data. */
 export const DismissRequest = z.object({ uri: z.string(), id: z.string() })
+/** Notification to a client that asks for it by the initialization option `problems`: what could not be done, instead of a plain message. */
+export const Problem = z.object({ code: z.string(), message: z.string() })
+export type Problem = z.infer<typeof Problem>
 export const Markdown = z.object({ markdown: z.string() })
 
 /** Names of the requests and notifications. */
@@ -54,4 +57,5 @@ export const EDITOR_MESSAGES = {
   explainTerminal: 'aiHub/explainTerminal',
   ask: 'aiHub/ask',
   rewrite: 'aiHub/rewrite',
+  problem: 'aiHub/problem',
 } as const

@@ -119,6 +119,18 @@ test('a missing model is told once, and the editor never gets an error', async c
   assert.match(JSON.stringify(shown[0]), /no model 'gone'/)
 })
 
+test('a client that shows problems itself gets them with their code instead of a message', async context => {
+  const { client, time } = lspServer(context, {
+    acquireError: new HubError('insufficient_memory', 'the model big needs about 9.0 GiB'),
+  })
+  await client.initialize({ more: { initializationOptions: { problems: true } } })
+  client.open(URI, 'const a = \n')
+  assert.deepEqual(await settled(time, client.complete(URI, 0, 10).result), [])
+  const told = client.received.filter(({ method }) => method === 'aiHub/problem').map(({ params }) => params)
+  assert.deepEqual(told, [{ code: 'insufficient_memory', message: 'the model big needs about 9.0 GiB' }])
+  assert.ok(!client.received.some(({ method }) => method === 'window/showMessage'))
+})
+
 test('what cannot be completed gives nothing: unknown documents, binary, long lines, places outside', async context => {
   const { client, models } = lspServer(context, says('x'))
   await client.initialize()

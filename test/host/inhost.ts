@@ -12,6 +12,12 @@ type Case = { name: string; run(): Promise<void> }
 const EXTENSION = 'ai-backend-hub.ai-backend-hub'
 const WAIT_MS = 60_000
 
+/** One pixel; VS Code looks at it before it hands it on. */
+const PICTURE = Buffer.from(
+  'iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==',
+  'base64',
+)
+
 /** @throws Error when a case fails, which is what ends the editor with another code than 0 */
 export async function run(): Promise<void> {
   const outcomes: Outcome[] = []
@@ -103,6 +109,111 @@ function cases(report: Report): Case[] {
     assert.equal(document.getText(finding!.range).includes('eval'), true)
   })
 
+  it('settings count at once: off for all, off for a language, on again', async () => {
+    const settings = vscode.workspace.getConfiguration('aiHub.completion')
+    const { Global } = vscode.ConfigurationTarget
+    const editor = await show('settings.ts', 'const prices = [4]\n')
+    /** Whether typing brings one: asked for by a key of its own it comes in any case. */
+    const comes = async (): Promise<boolean> => {
+      const { document } = editor
+      const all = new vscode.Range(0, 0, document.lineCount, 0)
+      await editor.edit(edit => edit.replace(all, 'const prices = [4]\nconst total ='))
+      editor.selection = new vscode.Selection(1, 13, 1, 13)
+      await vscode.commands.executeCommand('type', { text: ' ' })
+      await pause(700)
+      await vscode.commands.executeCommand('editor.action.inlineSuggest.commit')
+      return document.getText().includes('prices.reduce')
+    }
+    await until('a suggestion', comes)
+    await settings.update('disabledLanguages', ['typescript'], Global)
+    await until('none for the language', async () => !(await comes()))
+    await settings.update('disabledLanguages', undefined, Global)
+    await until('a suggestion again', comes)
+    await vscode.commands.executeCommand('aiHub.toggleCompletion')
+    await until('none at all', async () => !(await comes()))
+    await vscode.commands.executeCommand('aiHub.toggleCompletion')
+    await until('a suggestion after all', comes)
+    await settings.update('enabled', undefined, Global)
+  })
+
+  it('a document without a file and a cell of a notebook are completed', async () => {
+    const text = 'const prices = [5]\nconst total = '
+    const untitled = await vscode.workspace.openTextDocument({ language: 'typescript', content: text })
+    await until(
+      'one without a file',
+      async () => (await suggestions(untitled, untitled.lineAt(1).range.end)).length > 0,
+    )
+    const cell = new vscode.NotebookCellData(vscode.NotebookCellKind.Code, text, 'typescript')
+    const notebook = await vscode.workspace.openNotebookDocument('jupyter-notebook', new vscode.NotebookData([cell]))
+    await vscode.window.showNotebookDocument(notebook)
+    await vscode.commands.executeCommand('notebook.focusTop')
+    await vscode.commands.executeCommand('notebook.cell.edit')
+    await vscode.commands.executeCommand('cursorBottom')
+    await until('one in a cell', async () => {
+      await vscode.commands.executeCommand('editor.action.inlineSuggest.trigger')
+      await pause(500)
+      await vscode.commands.executeCommand('editor.action.inlineSuggest.commit')
+      return notebook.cellAt(0).document.getText().includes('prices.reduce')
+    })
+  })
+
+  it('the models are there for the chat of the editor: facts, streaming, tools, tokens, a picture refused, a cancel', async () => {
+    let model: vscode.LanguageModelChat | undefined
+    await until('the model of the script', async () => {
+      const models = await vscode.lm.selectChatModels({ vendor: 'ai-hub' })
+      model = models.find(({ id }) => id === 'scripted-coder')
+      return model !== undefined
+    })
+    assert.equal(model!.family, 'llama')
+    assert.ok(model!.maxInputTokens > 0 && model!.maxInputTokens < 8192, String(model!.maxInputTokens))
+    const { token } = new vscode.CancellationTokenSource()
+    const ask = vscode.LanguageModelChatMessage.User
+    const answer = await model!.sendRequest([ask('Who are you?')], {}, token)
+    const pieces: string[] = []
+    for await (const piece of answer.text) pieces.push(piece)
+    assert.equal(pieces.join(''), 'I am a script.')
+    assert.ok(pieces.length > 1, 'it streams')
+    assert.equal(await model!.countTokens('I am a script.', token), 4)
+
+    const inputSchema = { type: 'object', properties: { city: { type: 'string' } }, required: ['city'] }
+    const tools = [{ name: 'weather', description: 'of a city', inputSchema }]
+    const toolMode = vscode.LanguageModelChatToolMode.Required
+    const called = await model!.sendRequest([ask('The weather in Hue?')], { tools, toolMode }, token)
+    const calls: vscode.LanguageModelToolCallPart[] = []
+    for await (const part of called.stream) if (part instanceof vscode.LanguageModelToolCallPart) calls.push(part)
+    assert.deepEqual(
+      calls.map(({ name, input }) => ({ name, input })),
+      [{ name: 'weather', input: { city: 'Hue' } }],
+    )
+    const { callId } = calls[0]!
+    const result = new vscode.LanguageModelToolResultPart(callId, [new vscode.LanguageModelTextPart('31 degrees')])
+    const turns = [ask('The weather?'), vscode.LanguageModelChatMessage.Assistant([calls[0]!]), ask([result])]
+    let after = ''
+    for await (const piece of (await model!.sendRequest(turns, {}, token)).text) after += piece
+    assert.equal(after, 'I am a script.')
+
+    const { LanguageModelDataPart: Data } = vscode as unknown as {
+      LanguageModelDataPart: { image(data: Uint8Array, mime: string): vscode.LanguageModelTextPart }
+    }
+    const picture = ask([Data.image(PICTURE, 'image/png')])
+    let refusal: unknown
+    try {
+      for await (const _piece of (await model!.sendRequest([picture], {}, token)).text);
+    } catch (thrown) {
+      refusal = thrown
+    }
+    // What is thrown crosses to the other side of the editor as a plain object.
+    assert.match((refusal as { message?: string } | undefined)?.message ?? '', /read text only.*image\/png/)
+    const stop = new vscode.CancellationTokenSource()
+    stop.cancel()
+    await model!.sendRequest([ask('Go on')], {}, stop.token).then(
+      async stopped => {
+        for await (const piece of stopped.text) assert.fail(`wrote ${piece} after the cancel`)
+      },
+      () => {},
+    )
+  })
+
   it('a hub that is killed comes back', async () => {
     const api = extension!.exports
     const before = (await (await fetch(`${api.url()}/health`)).json()) as { pid: number }
@@ -142,6 +253,19 @@ function errors({ uri }: vscode.TextDocument): vscode.Diagnostic[] {
 
 function findings({ uri }: vscode.TextDocument): vscode.Diagnostic[] {
   return vscode.languages.getDiagnostics(uri).filter(({ source }) => source === 'ai-review')
+}
+
+/** What VS Code would show as ghost text, asked of this extension as the editor asks it. */
+async function suggestions(document: vscode.TextDocument, at: vscode.Position): Promise<unknown[]> {
+  const editor = await vscode.window.showTextDocument(document, { preview: false })
+  editor.selection = new vscode.Selection(at, at)
+  const before = document.getText()
+  await vscode.commands.executeCommand('editor.action.inlineSuggest.trigger')
+  await pause(300)
+  await vscode.commands.executeCommand('editor.action.inlineSuggest.commit')
+  if (document.getText() === before) return []
+  await vscode.commands.executeCommand('undo')
+  return [before]
 }
 
 function pause(ms: number): Promise<void> {

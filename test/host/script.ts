@@ -1,5 +1,5 @@
 /** What the scripted model says: the first row that fits its prompt. */
-import type { Generate } from '../../server/wire/worker.ts'
+import type { Generate, ToolCallDelta } from '../../server/wire/worker.ts'
 
 /** A file with an error that TypeScript finds, and the same without it. */
 export const WRONG = "export function answer(): number {\n  const value: number = 'forty-two'\n  return value\n}\n"
@@ -27,6 +27,12 @@ export function reply({ prompt, format }: Generate): string {
   if (format.type === 'json_schema')
     return JSON.stringify(structured(JSON.stringify(prompt), JSON.stringify(format.schema)))
   return 'I am a script.'
+}
+
+/** The call of a chat that has to make one. */
+export function call({ prompt }: Generate): ToolCallDelta | undefined {
+  if (prompt.type !== 'chat' || prompt.toolChoice !== 'required') return undefined
+  return { index: 0, id: 'call_1', name: prompt.tools[0]?.name ?? '', arguments: JSON.stringify({ city: 'Hue' }) }
 }
 
 /** Told apart by a property that the schema asks for. */

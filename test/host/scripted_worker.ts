@@ -1,7 +1,7 @@
 /** A worker whose scripted models say what the script has for their prompt; any other model it serves as the real worker does. Started by the hub through AI_HUB_WORKER. */
 import { basename } from 'node:path'
 import type { Answer, Ask, FromWorker, Generate, GenerateEvent, ModelInfo, ToWorker } from '../../server/wire/worker.ts'
-import { reply } from './script.ts'
+import { call, reply } from './script.ts'
 
 const INFO: ModelInfo = {
   architecture: 'llama',
@@ -96,15 +96,19 @@ function split(text: string): string[] {
 
 /** One message per token, as a real worker sends them. */
 function generate(id: number, request: Generate): void {
-  const tokens = split(reply(request))
+  const called = call(request)
+  const tokens = called === undefined ? split(reply(request)) : []
   send({ type: 'events', events: [{ type: 'start', id, promptTokens: 10, cachedTokens: 0 }] })
+  if (called !== undefined) send({ type: 'events', events: [{ type: 'delta', id, choice: 0, toolCalls: [called] }] })
   for (const content of tokens) {
     const events: GenerateEvent[] = []
     for (let choice = 0; choice < request.n; choice++) events.push({ type: 'delta', id, choice, content })
     send({ type: 'events', events })
   }
   const last: GenerateEvent[] = []
-  for (let choice = 0; choice < request.n; choice++) last.push({ type: 'end', id, choice, finishReason: 'stop' })
+  for (let choice = 0; choice < request.n; choice++) {
+    last.push({ type: 'end', id, choice, finishReason: called === undefined ? 'stop' : 'tool_calls' })
+  }
   last.push({
     type: 'done',
     id,

@@ -57,6 +57,7 @@ export type ExtensionApi = {
 const SETTLE_MS = 5000
 
 let client: Client | undefined
+let panels: Panels | undefined
 
 export function activate(context: vscode.ExtensionContext): ExtensionApi {
   const log = vscode.window.createOutputChannel('AI Backend Hub', { log: true })
@@ -67,7 +68,8 @@ export function activate(context: vscode.ExtensionContext): ExtensionApi {
   const pages = new MarkdownPages()
   const proposals = new Proposals()
   const editor = new PanelEditor(proposals)
-  const panels = new Panels({ context, hub, api, events, log, editor })
+  const shown = new Panels({ context, hub, api, events, log, editor })
+  panels = shown
   const problems = new Problems(events)
   client = new Client({
     hub,
@@ -89,7 +91,6 @@ export function activate(context: vscode.ExtensionContext): ExtensionApi {
     problems,
     proposals,
     editor,
-    panels,
     training,
     new ModelsView({ hub, api, events }),
     createStatusBar({ hub, events, snooze }),
@@ -107,9 +108,9 @@ export function activate(context: vscode.ExtensionContext): ExtensionApi {
     'aiHub.copyUrl': () => copyUrl(hub),
     'aiHub.createKey': () => createKey(models),
     'aiHub.deleteKey': () => deleteKey(models),
-    'aiHub.openChat': () => panels.open('chat'),
+    'aiHub.openChat': () => shown.open('chat'),
     'aiHub.openChatInBrowser': async () => vscode.env.openExternal(vscode.Uri.parse(`${(await hub.ensure()).url}/`)),
-    'aiHub.openDashboard': (route?: string) => panels.open('dashboard', typeof route === 'string' ? route : undefined),
+    'aiHub.openDashboard': (route?: string) => shown.open('dashboard', typeof route === 'string' ? route : undefined),
     'aiHub.applyProposal': (uri?: vscode.Uri) => proposals.apply(uri),
     'aiHub.discardProposal': (uri?: vscode.Uri) => proposals.discard(uri),
     'aiHub.openDocs': async () => vscode.env.openExternal(vscode.Uri.parse(`${(await hub.ensure()).url}/docs`)),
@@ -156,6 +157,10 @@ export function activate(context: vscode.ExtensionContext): ExtensionApi {
     'aiHub.branchName': () => branchName(assistant),
     'aiHub.explainTerminal': () => explainTerminal(assistant),
     'aiHub.ask': () => ask(assistant),
+    'aiHub.askInChat': async () => {
+      const quote = editor.quote()
+      if (quote !== undefined) await shown.draft(quote)
+    },
     ...Object.fromEntries(Object.entries(ACTIONS).map(([id, kind]) => [id, () => runAction(kind)])),
 
     // The server asks for these.
@@ -191,7 +196,7 @@ export function activate(context: vscode.ExtensionContext): ExtensionApi {
 }
 
 export async function deactivate(): Promise<void> {
-  await client?.dispose()
+  await Promise.all([client?.dispose(), panels?.dispose()])
 }
 
 /** A command that fails says why. */

@@ -12,22 +12,32 @@ const MOST_REQUESTS = 64
 /** After such a wait a stream is taken for broken; the hub sends a sign of life every five seconds. */
 const SILENCE_MS = 20_000
 
+/** The window may be closing as well, and waits no longer. */
+const LAST_MS = 3000
+
 type Request = Extract<FromPanel, { type: 'request' | 'upload' }>
+/** What is not for the hub: the editor's part. */
+export type EditorMessage = Exclude<FromPanel, { type: 'request' | 'upload' | 'cancel' | 'listen' | 'leave' }>
 
 export type BridgeDeps = {
   hub: Hub
   api: Api
   events: Events
   log: vscode.LogOutputChannel
-  /** What is not for the hub: the editor's part. */
-  act(message: Exclude<FromPanel, { type: 'request' | 'upload' | 'cancel' | 'listen' }>): unknown
+  act(message: EditorMessage): unknown
   /** The page is there and hears what is said to it. */
   listening(): void
 }
 
-/** Serves a page until it is disposed of; then all that it asked for is cancelled. */
-export function serveBridge(webview: vscode.Webview, deps: BridgeDeps): vscode.Disposable {
-  const { events, log } = deps
+export type Serving = {
+  /** Cancels all that the page asked for, and puts its last letters to the hub. Never rejects. */
+  end(): Promise<void>
+}
+
+/** Serves a page until it ends. */
+export function serveBridge(webview: vscode.Webview, deps: BridgeDeps): Serving {
+  const { hub, api, events, log } = deps
+  let letters: { path: string; body: unknown }[] = []
   const running = new Map<number, AbortController>()
   let isListening = false
   let isOver = false
@@ -75,6 +85,7 @@ export function serveBridge(webview: vscode.Webview, deps: BridgeDeps): vscode.D
     if (message.type === 'request' || message.type === 'upload') void run(message)
     else if (message.type === 'cancel') running.get(message.id)?.abort()
     else if (message.type === 'listen') listen()
+    else if (message.type === 'leave') letters = message.letters
     else deps.act(message)
   }
 
@@ -87,11 +98,23 @@ export function serveBridge(webview: vscode.Webview, deps: BridgeDeps): vscode.D
       if (isListening && events.hello !== undefined) post({ type: 'event', event })
     }),
   )
-  return new vscode.Disposable(() => {
-    isOver = true
-    subscriptions.dispose()
-    for (const stopper of running.values()) stopper.abort()
-  })
+  return {
+    async end() {
+      if (isOver) return
+      isOver = true
+      subscriptions.dispose()
+      for (const stopper of running.values()) stopper.abort()
+      const url = hub.address?.url
+      if (url === undefined || hub.state !== 'ready') return
+      for (const letter of letters) {
+        const path = apiPath(url, letter.path)
+        if (path === undefined) continue
+        await api.send('PUT', path, letter.body, AbortSignal.timeout(LAST_MS)).catch((thrown: unknown) => {
+          log.warn('a page was closed, and what it had to store was not taken', String(thrown))
+        })
+      }
+    },
+  }
 }
 
 /** What the hub answers. @throws Error when it cannot be reached, or breaks off */

@@ -6,6 +6,8 @@ const MAX_TEXT = 16 * 2 ** 20
 const MAX_NAME = 4096
 /** Largest file that a page gives to the hub, in bytes; a larger one is put into the hub's home. */
 const MAX_UPLOAD = 512 * 2 ** 20
+/** Answers that are written at the same time. */
+const MOST_LETTERS = 16
 
 const METHODS = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE'] as const
 const PAGES = ['chat', 'dashboard', 'docs'] as const
@@ -47,15 +49,22 @@ export function readMessage(value: unknown): FromPanel | undefined {
       const { filename, content } = rest
       return isText(filename, MAX_NAME) && isText(content) ? { type, filename, content } : undefined
     }
+    case 'leave': {
+      const { letters } = rest
+      if (!Array.isArray(letters) || letters.length > MOST_LETTERS) return undefined
+      const read = letters.map(readLetter)
+      return read.every(letter => letter !== undefined) ? { type, letters: read } : undefined
+    }
     case 'open': {
       const page = PAGES.find(each => each === rest.page)
       if (page === undefined || (route !== undefined && !isText(route, MAX_NAME))) return undefined
       return { type, page, ...(route !== undefined && { route }) }
     }
     case 'keep': {
-      const { value: kept } = rest
+      const { value: kept, own, at } = rest
       if (!isText(key, MAX_NAME) || (kept !== undefined && !isText(kept))) return undefined
-      return { type, key, ...(kept !== undefined && { value: kept }) }
+      if (typeof own !== 'boolean' || typeof at !== 'number' || !Number.isFinite(at)) return undefined
+      return { type, key, ...(kept !== undefined && { value: kept }), own, at }
     }
     default:
       return undefined
@@ -86,6 +95,12 @@ export function fileName(wanted: string): string {
     .replace(/^[.\s-]+|[.\s]+$/g, '')
     .slice(0, 120)
   return bare === '' ? 'chat' : bare
+}
+
+function readLetter(value: unknown): { path: string; body: unknown } | undefined {
+  if (typeof value !== 'object' || value === null) return undefined
+  const { path, body } = value as { [name: string]: unknown }
+  return isText(path, MAX_NAME) ? { path, body } : undefined
 }
 
 function isId(value: unknown): value is number {

@@ -73,6 +73,20 @@ export class PanelEditor implements vscode.Disposable {
     await this.#proposals.show(document, after, last?.viewColumn)
   }
 
+  /** What is selected, as a message may quote it; undefined where nothing is. */
+  quote(): string | undefined {
+    const editor = vscode.window.activeTextEditor
+    if (editor === undefined || editor.selection.isEmpty) {
+      void vscode.window.showInformationMessage(vscode.l10n.t('Select some text first.'))
+      return undefined
+    }
+    const { document, selection } = editor
+    const text = textOf(document, selection)
+    const ticks = '`'.repeat(Math.max(2, ...[...text.matchAll(/`+/g)].map(([found]) => found.length)) + 1)
+    const path = vscode.workspace.asRelativePath(document.uri)
+    return `${ticks}${document.languageId} ${path}\n${text.replace(/\n$/, '')}\n${ticks}\n\n`
+  }
+
   async save(wanted: string, content: string): Promise<void> {
     const folder = vscode.workspace.workspaceFolders?.[0]?.uri
     const name = fileName(wanted)

@@ -1,4 +1,5 @@
 /** The HTML of a page in a panel: its script and its styles come from the extension's own files, and nothing else runs. */
+import type { KeptState } from '../server/wire/panel.ts'
 
 export type PageFrame = {
   /** `chat`: the page is chat.js with chat.css. */
@@ -10,8 +11,7 @@ export type PageFrame = {
   file(name: string): string
   /** As the editor is set to, `en`, `vi`, `zh-cn`. */
   language: string
-  /** What the page begins with where it has no state of its own. */
-  kept: { [key: string]: string }
+  state: KeptState
   /** The part of the page that is wanted; empty for the first. */
   route: string
 }
@@ -32,7 +32,7 @@ const csp = (nonce: string): string =>
     'trusted-types dompurify',
   ].join('; ')
 
-export function pageHtml({ name, title, nonce, file, language, kept, route }: PageFrame): string {
+export function pageHtml({ name, title, nonce, file, language, state, route }: PageFrame): string {
   return `<!doctype html>
 <html lang="${escapeHtml(language)}">
 <head>
@@ -43,7 +43,7 @@ export function pageHtml({ name, title, nonce, file, language, kept, route }: Pa
 <link rel="stylesheet" nonce="${nonce}" href="${escapeHtml(file(`${name}.css`))}">
 <script type="module" nonce="${nonce}" src="${escapeHtml(file(`${name}.js`))}"></script>
 </head>
-<body data-kept="${escapeHtml(JSON.stringify(kept))}" data-route="${escapeHtml(route)}">
+<body data-state="${escapeHtml(JSON.stringify(state))}" data-route="${escapeHtml(route)}">
 <div id="root"></div>
 </body>
 </html>

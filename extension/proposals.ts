@@ -91,6 +91,7 @@ export class Proposals implements vscode.TextDocumentContentProvider, vscode.Dis
   }
 }
 
-export function textOf(document: vscode.TextDocument): string {
-  return document.getText().replaceAll('\r\n', '\n')
+/** With \n at the ends of lines. */
+export function textOf(document: vscode.TextDocument, range?: vscode.Range): string {
+  return document.getText(range).replaceAll('\r\n', '\n')
 }

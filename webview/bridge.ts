@@ -31,6 +31,8 @@ export type Bridge = {
   pages: { address(page: PageName, route?: string): string } | { open(page: PageName, route?: string): void }
   /** Only in a browser: the API key that the hub may want. */
   access?: Access
+  /** Only where a page ends without a word, as a panel does: what is put to the hub then, in place of what was said before. */
+  leave?(letters: { path: string; body: unknown }[]): void
   copy(text: string): Promise<void>
   save(filename: string, mediaType: string, content: string): void
   /** Only in VS Code. */
@@ -38,8 +40,8 @@ export type Bridge = {
     insert(text: string): void
     /** @param file as the text names it */
     apply(text: string, language: string, file: string | undefined): void
-    /** Texts for the next message. */
-    drafts(listener: (text: string) => void): void
+    /** Texts for the next message; they wait while nobody takes them. */
+    drafts(listener: ((text: string) => void) | undefined): void
   }
 }
 

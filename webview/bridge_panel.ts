@@ -1,8 +1,11 @@
 /** The bridge of a page in a VS Code panel: everything goes through messages to the extension. */
 import type { HubEvent } from '../server/wire/events.ts'
-import type { FromPanel, ToPanel } from '../server/wire/panel.ts'
+import type { FromPanel, KeptState, ToPanel } from '../server/wire/panel.ts'
 import type { Bridge, Kept } from './bridge.ts'
 import { HubFailure, toFailure } from './failure.ts'
+
+/** By this key the part of the page that is shown is kept. */
+const ROUTE = 'route'
 
 export type PanelApi = {
   postMessage(message: unknown): void
@@ -17,6 +20,7 @@ export function panelBridge(api: PanelApi): Bridge {
   let isThere = false
   const routeListeners = new Set<() => void>()
   let takeDraft: ((text: string) => void) | undefined
+  const drafts: string[] = []
   let last = 0
   window.addEventListener('message', ({ data }: MessageEvent<ToPanel>) => {
     if (data.type === 'event') for (const listener of listeners) listener.event(data.event as HubEvent)
@@ -24,15 +28,39 @@ export function panelBridge(api: PanelApi): Bridge {
       isThere = data.connected
       for (const listener of listeners) listener.connected(isThere)
     } else if (data.type === 'route') setRoute(data.route)
-    else if (data.type === 'draft') takeDraft?.(data.text)
-    else waiting.get(data.id)?.(data)
+    else if (data.type === 'draft') {
+      if (takeDraft !== undefined) takeDraft(data.text)
+      else drafts.push(data.text)
+    } else waiting.get(data.id)?.(data)
   })
-  // A panel that is new begins with what the ones before it kept.
-  const { kept = '{}', route: wanted } = document.body.dataset
-  const seed = { ...(JSON.parse(kept) as { [key: string]: string }), ...(wanted && { route: wanted }) }
-  const state = (): { [key: string]: string } => (api.getState() as { [key: string]: string } | undefined) ?? seed
+  // What the extension kept is there after a reload of the window; the editor's state of the panel when only the panel was loaded again.
+  const { state: given = '{}', route: wanted } = document.body.dataset
+  const first = { at: 0, kept: {}, own: {}, ...(JSON.parse(given) as Partial<KeptState>) }
+  const before = api.getState() as KeptState | undefined
+  let state: KeptState = before !== undefined && before.at >= first.at ? before : first
+  function keep(own: boolean, key: string, value: string | undefined): void {
+    const at = Date.now()
+    const { [key]: _, ...rest } = state.kept
+    state = {
+      at,
+      kept: value === undefined ? rest : { ...rest, [key]: value },
+      // Empty: this page has none, though another may.
+      own: own ? { ...state.own, [key]: value ?? '' } : state.own,
+    }
+    api.setState(state)
+    post({ type: 'keep', key, ...(value !== undefined && { value }), own, at })
+  }
+  const kept: Kept = { get: key => state.kept[key], set: (key, value) => keep(false, key, value) }
+  const own: Kept = {
+    get(key) {
+      const value = state.own[key]
+      return value === undefined ? state.kept[key] : value || undefined
+    },
+    set: (key, value) => keep(true, key, value),
+  }
+  if (wanted && before === undefined) keep(true, ROUTE, wanted)
   const setRoute = (route: string): void => {
-    api.setState({ ...state(), route })
+    keep(true, ROUTE, route)
     for (const each of [...routeListeners]) each()
   }
 
@@ -52,15 +80,6 @@ export function panelBridge(api: PanelApi): Bridge {
     })
     post(message(id))
     return promise.finally(() => waiting.delete(id))
-  }
-
-  const ownState: Kept = {
-    get: key => state()[key],
-    set(key, value) {
-      const { [key]: _, ...rest } = state()
-      api.setState(value === undefined ? rest : { ...rest, [key]: value })
-      post({ type: 'keep', key, ...(value !== undefined && { value }) })
-    },
   }
 
   return {
@@ -113,10 +132,10 @@ export function panelBridge(api: PanelApi): Bridge {
       if (listeners.length === 1) post({ type: 'listen' })
     },
     // A panel has its state for itself.
-    kept: ownState,
-    own: ownState,
+    kept,
+    own,
     route: {
-      get: () => state().route ?? '',
+      get: () => state.own[ROUTE] ?? '',
       set: setRoute,
       listen(given) {
         routeListeners.add(given)
@@ -124,6 +143,7 @@ export function panelBridge(api: PanelApi): Bridge {
       },
     },
     pages: { open: (page, route) => post({ type: 'open', page, ...(route !== undefined && { route }) }) },
+    leave: letters => post({ type: 'leave', letters }),
     async copy(text) {
       post({ type: 'copy', text })
     },
@@ -133,6 +153,7 @@ export function panelBridge(api: PanelApi): Bridge {
       apply: (text, language, file) => post({ type: 'apply', text, language, ...(file !== undefined && { file }) }),
       drafts(given) {
         takeDraft = given
+        if (given !== undefined) for (const text of drafts.splice(0)) given(text)
       },
     },
   }

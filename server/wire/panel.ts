@@ -24,12 +24,30 @@ export const FromPanel = z.discriminatedUnion('type', [
   z.object({ type: z.literal('apply'), text: z.string(), language: z.string(), file: z.string().optional() }),
   /** Another page, and which part of it. */
   z.object({ type: z.literal('open'), page: z.enum(['chat', 'dashboard', 'docs']), route: z.string().optional() }),
-  /** What a page that is opened later begins with; no value = forget it. */
-  z.object({ type: z.literal('keep'), key: z.string(), value: z.string().optional() }),
+  /** What a page that is opened later begins with, this one above all where it is its own; no value = forget it. */
+  z.object({
+    type: z.literal('keep'),
+    key: z.string(),
+    value: z.string().optional(),
+    own: z.boolean(),
+    /** Unix milliseconds. */
+    at: z.number(),
+  }),
+  /** What is put to the hub when the page is closed, in place of what was said before. */
+  z.object({ type: z.literal('leave'), letters: z.array(z.object({ path: z.string(), body: z.unknown() })).max(16) }),
   z.object({ type: z.literal('copy'), text: z.string() }),
   z.object({ type: z.literal('save'), filename: z.string(), content: z.string() }),
 ])
 export type FromPanel = z.infer<typeof FromPanel>
+
+/** What a page begins with: what all pages keep, and what this one had for itself. */
+export const KeptState = z.object({
+  /** Unix milliseconds of the last change. */
+  at: z.number(),
+  kept: z.record(z.string(), z.string()),
+  own: z.record(z.string(), z.string()),
+})
+export type KeptState = z.infer<typeof KeptState>
 
 /** To the page. */
 export const ToPanel = z.discriminatedUnion('type', [

@@ -20,8 +20,10 @@ test('every message of the pages is taken as it is', () => {
     { type: 'apply', text: '', language: '', file: 'src/a.ts' },
     { type: 'open', page: 'dashboard', route: 'training/1' },
     { type: 'open', page: 'chat' },
-    { type: 'keep', key: 'draft.new', value: 'xin chào' },
-    { type: 'keep', key: 'draft.new' },
+    { type: 'leave', letters: [{ path: '/v1/chats/a/messages/b', body: { role: 'assistant' } }] },
+    { type: 'leave', letters: [] },
+    { type: 'keep', key: 'draft.new', value: 'xin chào', own: true, at: 1 },
+    { type: 'keep', key: 'draft.new', own: false, at: 2 },
     { type: 'copy', text: 'a' },
     { type: 'save', filename: 'a.md', content: '# a' },
   ]
@@ -45,9 +47,21 @@ test('what is taken of anything at all is a message of the schema, with nothing 
       {
         type: fc.oneof(fc.constantFrom(...types), value),
         ...Object.fromEntries(
-          ['id', 'method', 'path', 'body', 'stream', 'text', 'language', 'file', 'page', 'route', 'key', 'value'].map(
-            name => [name, value],
-          ),
+          [
+            'id',
+            'method',
+            'path',
+            'body',
+            'stream',
+            'text',
+            'language',
+            'file',
+            'page',
+            'route',
+            'key',
+            'value',
+            'letters',
+          ].map(name => [name, value]),
         ),
         filename: value,
         content: value,

@@ -9,7 +9,7 @@ const frame = {
   nonce: 'abc123',
   file: (name: string) => `https://file+.example/${name}?a=1&b=2`,
   language: 'vi',
-  kept: {},
+  state: { at: 0, kept: {}, own: {} },
   route: '',
 }
 
@@ -32,9 +32,15 @@ test('the script and the styles have the nonce, and the policy allows nothing el
 
 test('what was kept stays text, whatever it says', () => {
   const draft = '"><script>alert(1)</script>\' &quot; </body>'
-  const html = pageHtml({ ...frame, kept: { 'draft.new': draft }, route: draft, language: draft, title: draft })
+  const html = pageHtml({
+    ...frame,
+    state: { at: 1, kept: { 'draft.new': draft }, own: {} },
+    route: draft,
+    language: draft,
+    title: draft,
+  })
   assert.equal([...html.matchAll(/<script/g)].length, 1)
-  const kept = /data-kept="([^"]*)"/.exec(html)![1]!
+  const kept = /data-state="([^"]*)"/.exec(html)![1]!
   const text = kept.replaceAll('&lt;', '<').replaceAll('&gt;', '>').replaceAll('&quot;', '"').replaceAll('&amp;', '&')
-  assert.deepEqual(JSON.parse(text), { 'draft.new': draft })
+  assert.deepEqual(JSON.parse(text), { at: 1, kept: { 'draft.new': draft }, own: {} })
 })

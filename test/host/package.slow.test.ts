@@ -91,6 +91,9 @@ test('the package is installed, starts its own hub and completes with a model', 
   }
   const answer = await home.ask('/v1/completions', { model: TINY_CHAT, prompt: 'def ', max_tokens: 8 })
   assert.ok((answer as { usage: { completion_tokens: number } }).usage.completion_tokens > 0)
+  // The pages that the hub serves are those of the panels.
+  await wb.run(title('openChat'))
+  await wb.webview().locator('#message').waitFor()
   // Linux tells the program of a process; elsewhere the rest has to do.
   const link = `/proc/${home.record()!.pid}/exe`
   if (existsSync(link)) assert.ok(!realpathSync(link).startsWith(ROOT), `the hub runs on ${realpathSync(link)}`)

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { type Block, createDrawer, type Extras } from '../../webview/chat/markdown.ts'
+import { type Block, createDrawer, type Extras, readFence } from '../../webview/chat/markdown.ts'
 
 const WORDS = { copy: 'Copy' }
 const textOf = (block: Block): string => ('html' in block ? block.html.trim() : JSON.stringify(block))
@@ -113,6 +113,28 @@ test('code is coloured when it can be, and carries its buttons', () => {
     /<button type="button" data-code="copy">Copy<.*<b>let a<\/b>/,
   )
   assert.match(draw('> ```odd\n> <x>\n> ```', { highlight })[0]!, /<code data-language="odd">&lt;x&gt;<\/code>/)
+})
+
+test('a block of code may name its file, beside its language or in a comment of its first line', () => {
+  const cases: [info: string, code: string, file: string | undefined][] = [
+    ['ts', 'let a', undefined],
+    ['ts src/a.ts', 'let a', 'src/a.ts'],
+    ['ts:src/a.ts', 'let a', 'src/a.ts'],
+    ['ts title="src/a.ts"', 'let a', 'src/a.ts'],
+    ['python', '# app/main.py\nx = 1', 'app/main.py'],
+    ['html', '<!-- index.html -->\n<p>', 'index.html'],
+    ['ts', '// file: src\\a.ts\nlet a', 'src\\a.ts'],
+    ['ts', '// adds two numbers', undefined],
+    ['ts', '// e.g. this', undefined],
+    ['bash', 'cat a.txt', undefined],
+    ['', '', undefined],
+  ]
+  for (const [info, code, file] of cases) assert.equal(readFence(info, code).file, file, `${info} | ${code}`)
+  assert.equal(readFence('ts:src/a.ts', '').language, 'ts')
+  assert.equal(readFence('c++ x', '').language, 'c++')
+  assert.deepEqual(createDrawer({}, WORDS).draw('```ts src/a.ts\nlet a\n```'), [
+    { code: 'let a', language: 'ts', file: 'src/a.ts', closed: true },
+  ])
 })
 
 test('formulas are told from sums of money', () => {

@@ -166,7 +166,11 @@ function useStart({ bridge, hub, session }: Parts): void {
     if (!connected) return
     void session.outbox.flush()
     void session.refresh()
-  }, [connected, session])
+    // A panel may be there before the hub is.
+    const { current, opening } = session.store.get()
+    const open = bridge.own.get('open')
+    if (current === undefined && !opening && open !== undefined) void session.open(open)
+  }, [connected, session, bridge])
   useEffect(() => {
     if (linked === undefined || !known) return
     setLinked(undefined)

@@ -41,6 +41,18 @@ export function Composer({ bridge, hub, session, input }: Parts & { input: RefOb
     setDraft({ key, text: changed })
     bridge.own.set(key, changed === '' ? undefined : changed)
   }
+  // What the editor sends belongs to the chat that is open, once it is.
+  useEffect(() => {
+    if (opening) return
+    bridge.editor?.drafts(given => {
+      const before = bridge.own.get(key)?.trimEnd()
+      const changed = before ? `${before}\n\n${given}` : given
+      bridge.own.set(key, changed)
+      setDraft({ key, text: changed })
+      input.current?.focus()
+    })
+    return () => bridge.editor?.drafts(undefined)
+  }, [opening, key, bridge, input])
   async function send(): Promise<void> {
     if (!canSend) return
     write('')

@@ -15,6 +15,7 @@ import { newId } from '../id.ts'
 import { createStore, type Store } from '../store.ts'
 import { type Answer, streamAnswer } from './answer.ts'
 import { ask, type Question } from './ask.ts'
+import { createFarewell } from './farewell.ts'
 import type { Link } from './link.ts'
 import { createOutbox } from './outbox.ts'
 import { paced, type Screen } from './paced.ts'
@@ -67,7 +68,7 @@ export function createSession(bridge: Bridge) {
     listKnown: false,
     search: '',
     current: undefined,
-    opening: false,
+    opening: bridge.own.get('open') !== undefined,
     options: readOptions(bridge.kept.get('options')),
     training: false,
     model: bridge.kept.get('model') ?? '',
@@ -86,6 +87,7 @@ export function createSession(bridge: Bridge) {
 
   const failed = (thrown: unknown): void => set({ failure: toHubFailure(thrown).message })
   const outbox = createOutbox(bridge, failed)
+  const farewell = createFarewell(bridge)
   const messagesOf = (id: string): ConversationMessage[] | undefined =>
     get().current?.id === id ? get().current?.messages : undefined
 
@@ -209,6 +211,7 @@ export function createSession(bridge: Bridge) {
       for await (const part of streamAnswer(bridge, body, begun, stopper.signal, () => performance.now())) {
         now = part
         show()
+        farewell.set(conversation, { ...head, ...now })
       }
       set({ said: 'answered' })
     } catch (thrown) {
@@ -216,6 +219,7 @@ export function createSession(bridge: Bridge) {
       end = stopper.signal.aborted ? { finish: 'stopped' } : { finish: 'broken', error: toHubFailure(thrown).message }
     }
     drop(id)
+    farewell.drop(id)
     await put(conversation, { ...head, ...now, ...end })
     void refresh()
   }

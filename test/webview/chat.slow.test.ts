@@ -547,6 +547,73 @@ describe('the chat page', needBrowser(), () => {
       assert.equal(await page.locator('.message.assistant code').innerText(), '{\n  "river": "Hương",\n  "km": 80\n}')
     }))
 
+  test('the Tab key reaches everything, in order, each with a name and a sign that it has the keyboard', () =>
+    open(async page => {
+      await send(page, 'say ```ts\nlet a\n```\n\n| a |\n|---|\n| b |')
+      await answered(page)
+      await page.keyboard.press('Alt+o')
+      await page.getByRole('complementary', { name: 'Options' }).waitFor()
+      await page.evaluate("document.querySelector('.skip').focus()")
+      const seen: string[] = ['To the message box']
+      for (let presses = 0; presses < 150; presses++) {
+        await page.keyboard.press('Tab')
+        const found = (await page.evaluate(`(() => {
+          const one = document.activeElement
+          if (one === document.body) return ''
+          const label = one.labels?.[0]?.innerText || one.getAttribute('aria-label') || one.innerText
+          const { outlineStyle } = getComputedStyle(one)
+          const box = getComputedStyle(one.closest('.composer-box') ?? one)
+          const shown = outlineStyle !== 'none' || box.outlineStyle !== 'none'
+          return (shown ? '' : 'NOT SHOWN ') + (label?.trim() || 'NO NAME ' + one.outerHTML.slice(0, 80))
+        })()`)) as string
+        if (found === '') break
+        seen.push(found.split('\n', 1)[0]!)
+      }
+      assert.deepEqual(
+        seen.filter(name => name.startsWith('NO')),
+        [],
+      )
+      const order = [
+        'To the message box',
+        'New chat',
+        'Search chats',
+        'Language',
+        'Model',
+        'Options',
+        'Copy',
+        'Write a message',
+        'System prompt',
+        'Seed',
+        'Tools',
+      ]
+      const places = order.map(name => seen.findIndex(one => one.startsWith(name)))
+      assert.deepEqual(
+        places,
+        places.toSorted((a, b) => a - b),
+        seen.join(' > '),
+      )
+      assert.ok(places[0] === 0 && !places.includes(-1), seen.join(' > '))
+    }))
+
+  test('the keyboard is never lost: behind an edit, a new name and a deletion it has a place', () =>
+    open(async page => {
+      await send(page, 'say keep the keyboard')
+      await answered(page)
+      const holder = () => page.evaluate('document.activeElement.id || document.activeElement.className')
+      await page.getByRole('button', { name: 'Edit' }).click()
+      await page.keyboard.press('Escape')
+      assert.equal(await holder(), 'message')
+      await page.getByLabel('Actions for say keep the keyboard').first().click()
+      await page.getByRole('button', { name: 'Rename' }).click()
+      await page.getByRole('textbox', { name: 'Rename' }).press('Escape')
+      await page.locator('.chat:focus').waitFor()
+      await page.getByLabel('Actions for say keep the keyboard').first().click()
+      await page.getByRole('button', { name: 'Delete' }).click()
+      await page.getByRole('dialog').getByRole('button', { name: 'Delete' }).click()
+      await page.getByText('What would you like to ask?').waitFor()
+      assert.equal(await holder(), 'message')
+    }))
+
   test('a message can be sent and stopped by keyboard alone', () =>
     open(async page => {
       await page.keyboard.press('Alt+i')

@@ -23,6 +23,11 @@ export const Message = memo(function Message(props: Props) {
   /** The same message while it is being written. */
   const live = useStore(session.store, state => state.live[message.id])
   const [editing, setEditing] = useState(false)
+  const leaveEditor = (): void => {
+    setEditing(false)
+    // What had the keyboard is gone.
+    document.getElementById('message')?.focus()
+  }
   const { role } = message
   const { content, reasoning, tool_calls } = live ?? message
   const wantsJson = useStore(session.store, state => state.current?.options.schema !== undefined)
@@ -38,7 +43,7 @@ export const Message = memo(function Message(props: Props) {
       {left > 0 && <p className="hint">{t.contextCut(left)}</p>}
       {reasoning && <Reasoning text={reasoning} open={live !== undefined && content === ''} parts={props} />}
       {editing ? (
-        <Editor message={message} session={session} done={() => setEditing(false)} />
+        <Editor message={message} session={session} done={leaveEditor} />
       ) : role === 'assistant' && wantsJson && content !== '' ? (
         <JsonView text={content} whole={live === undefined} parts={props} />
       ) : role === 'assistant' ? (

@@ -106,6 +106,7 @@ function Chat({
 }) {
   const t = useText()
   const [renaming, setRenaming] = useState(false)
+  const item = useRef<HTMLLIElement>(null)
   const menu = useRef<HTMLDetailsElement>(null)
   const sure = useRef<HTMLDialogElement>(null)
   const title = chat.title || t.untitled
@@ -132,7 +133,10 @@ function Chat({
           onBlur={() => setRenaming(false)}
           onKeyDown={event => {
             if (event.key === 'Enter') void session.rename(chat.id, event.currentTarget.value.trim())
-            if (event.key === 'Enter' || event.key === 'Escape') setRenaming(false)
+            if (event.key === 'Enter' || event.key === 'Escape') {
+              setRenaming(false)
+              requestAnimationFrame(() => item.current?.querySelector('button')?.focus())
+            }
             event.stopPropagation()
           }}
         />
@@ -140,7 +144,7 @@ function Chat({
     )
   }
   return (
-    <li className={isOpen ? 'open' : ''}>
+    <li className={isOpen ? 'open' : ''} ref={item}>
       <button type="button" className="chat" aria-current={isOpen ? 'page' : undefined} onClick={pick}>
         <span className="chat-title" dir="auto">
           {title}
@@ -181,7 +185,14 @@ function Chat({
           <button type="button" className="secondary" onClick={() => sure.current?.close()}>
             {t.cancel}
           </button>
-          <button type="button" onClick={() => void session.remove(chat.id)}>
+          <button
+            type="button"
+            onClick={() => {
+              void session.remove(chat.id)
+              sure.current?.close()
+              document.getElementById('message')?.focus()
+            }}
+          >
             {t.remove}
           </button>
         </div>

@@ -2,12 +2,12 @@
  * Makes the pictures of docs/pages.md: `node_modules/.bin/node test/webview/pictures.ts [words of their names]`. The chat's answers are
  * said by a script; the dashboard's figures are those of a real run of the starter model on this machine.
  */
-import { copyFileSync, cpSync, mkdirSync, mkdtempSync, statSync } from 'node:fs'
+import { copyFileSync, mkdirSync, mkdtempSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import type { Browser, BrowserContextOptions, Page } from 'playwright-core'
 import { answered, openBrowser, pagesHub, send } from './browser.ts'
-import { BINARY_SEARCH, MAIL, QUADRATIC, RECIPE, type Talk } from './talks.ts'
+import { BINARY_SEARCH, capitals, MAIL, QUADRATIC, RECIPE, type Talk } from './talks.ts'
 
 const ROOT = resolve(import.meta.dirname, '..', '..')
 const FOLDER = join(ROOT, 'docs', 'pictures')
@@ -104,12 +104,9 @@ async function chat(browser: Browser): Promise<void> {
 /** A hub with the starter, which learns from the sample data: everything that is seen was measured. */
 async function dashboard(browser: Browser): Promise<void> {
   const home = mkdtempSync(join(tmpdir(), 'ai-hub-pictures-'))
-  // Code that the starter has never seen.
-  cpSync(join(ROOT, 'node_modules', 'express', 'lib'), join(home, 'training_data', 'express'), { recursive: true })
   for (const [from, to] of [
     ['local_models/code_models/starter.gguf', 'local_models/code_models/starter.gguf'],
     ['local_models/code_models/starter.model.json', 'local_models/code_models/starter.model.json'],
-    ['training_data/vietnamese_coding.sample.json', 'training_data/vietnamese_coding.json'],
   ] as const) {
     mkdirSync(join(home, to, '..'), { recursive: true })
     copyFileSync(join(ROOT, from), join(home, to))
@@ -125,17 +122,18 @@ async function dashboard(browser: Browser): Promise<void> {
     if (!response.ok) throw new Error(`${path}: ${await response.text()}`)
     return (await response.json()) as { id: string }
   }
+  const name = 'thu-do'
   await post('/v1/training/datasets/import', {
-    name: 'vietnamese-coding',
-    paths: ['training_data/vietnamese_coding.json'],
+    name,
+    text: capitals(),
     model: 'starter',
+    filters: { duplicate_near: false },
   })
-  await post('/v1/training/datasets/import', { name: 'express', paths: ['training_data/express'], model: 'starter' })
   const job = await post('/v1/training/start', {
     model_name: 'starter',
-    dataset: 'express',
-    name: 'express',
-    config: { epochs: 8, seed: 1, eval_interval: 5, patience: 0 },
+    dataset: name,
+    name,
+    config: { epochs: 6, batch_size: 4, seed: 1, eval_interval: 10, patience: 0 },
   })
   await (await fetch(`${url}/v1/fine_tuning/jobs/${job.id}/events?stream=true`)).text()
   for (const content of ['const sum = (a, b) =>', 'Xin chào!', 'Write a loop.']) {
@@ -143,8 +141,8 @@ async function dashboard(browser: Browser): Promise<void> {
   }
   const evaluation = await post('/v1/training/evaluations', {
     base: 'starter',
-    candidate: 'starter:express',
-    dataset: 'express',
+    candidate: `starter:${name}`,
+    dataset: name,
     max_answer_tokens: 16,
   })
   await fetch(`${url}/v1/training/evaluations/${evaluation.id}?wait=300`)
@@ -163,7 +161,7 @@ async function dashboard(browser: Browser): Promise<void> {
   await picture(browser, 'dashboard_models', at('models'), { colorScheme: 'light' }, settled)
   await picture(browser, 'dashboard_run_light', at(`training/${job.id}`), { colorScheme: 'light' }, run)
   await picture(browser, 'dashboard_run_dark', at(`training/${job.id}`), { colorScheme: 'dark', locale: 'vi-VN' }, run)
-  await picture(browser, 'dashboard_data', at('datasets/vietnamese-coding'), { colorScheme: 'dark' }, settled)
+  await picture(browser, 'dashboard_data', at(`datasets/${name}`), { colorScheme: 'dark' }, settled)
   const narrow = { viewport: NARROW, deviceScaleFactor: 1.5 }
   await picture(browser, 'dashboard_narrow_light', at(`training/${job.id}`), { colorScheme: 'light', ...narrow }, run)
   await picture(browser, 'dashboard_narrow_dark', at('overview'), { colorScheme: 'dark', ...narrow }, settled)

@@ -78,3 +78,45 @@ export const RECIPE: Talk = {
 }
 
 export const TALKS = [BINARY_SEARCH, QUADRATIC, MAIL, RECIPE]
+
+const CAPITALS = {
+  'Việt Nam': 'Hà Nội',
+  Lào: 'Viêng Chăn',
+  Campuchia: 'Phnôm Pênh',
+  'Thái Lan': 'Băng Cốc',
+  Malaysia: 'Kuala Lumpur',
+  Indonesia: 'Jakarta',
+  Philippines: 'Manila',
+  'Nhật Bản': 'Tokyo',
+  'Hàn Quốc': 'Seoul',
+  'Trung Quốc': 'Bắc Kinh',
+  'Ấn Độ': 'New Delhi',
+  Nepal: 'Kathmandu',
+  'Mông Cổ': 'Ulaanbaatar',
+  Pháp: 'Paris',
+  Đức: 'Berlin',
+  Anh: 'Luân Đôn',
+  Ý: 'Roma',
+  'Tây Ban Nha': 'Madrid',
+  'Bồ Đào Nha': 'Lisboa',
+  'Hà Lan': 'Amsterdam',
+  'Thụy Điển': 'Stockholm',
+  'Na Uy': 'Oslo',
+  'Phần Lan': 'Helsinki',
+  'Ba Lan': 'Warszawa',
+  Áo: 'Viên',
+  'Hy Lạp': 'Athena',
+  'Ai Cập': 'Cairo',
+  Kenya: 'Nairobi',
+  Canada: 'Ottawa',
+  Cuba: 'La Habana',
+}
+
+/** A small dataset in Vietnamese that even the starter learns from in a minute: the same questions in two wordings. */
+export function capitals(): string {
+  const lines = Object.entries(CAPITALS).flatMap(([country, capital]) => [
+    { instruction: `Thủ đô của ${country} là gì?`, output: `Thủ đô của ${country} là ${capital}.` },
+    { instruction: `${country} có thủ đô là thành phố nào?`, output: `${capital} là thủ đô của ${country}.` },
+  ])
+  return lines.map(line => JSON.stringify(line)).join('\n')
+}

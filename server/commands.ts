@@ -20,6 +20,7 @@ import { toyHint } from './cli/toy.ts'
 import { runTrain, type TrainOptions } from './cli/train.ts'
 import { CONVERTER_SCRIPT, type Hub, openAudit, PROBE_SCRIPT, startHub, VERSION } from './hub.ts'
 import { doctorDeps, toDeviceReport } from './hub_checks.ts'
+import { readSettingsFile } from './hub_loading.ts'
 import { HubError } from './lib/error.ts'
 import { findCudaRuntimes, findGpus } from './lib/gpu.ts'
 import { ensureHome, findHub, resolveHome } from './lib/home.ts'
@@ -30,7 +31,7 @@ import { createAdapters } from './models/adapter_registry.ts'
 import { fetchPack, isPackInstalled, nativeFolder, offerPack, packFacts } from './models/cuda_pack.ts'
 import { probeLibrary } from './models/devices.ts'
 import { createRegistry } from './models/registry.ts'
-import { createKey, listApiKeys, removeKey } from './security/keys.ts'
+import { countValidKeys, createKey, listApiKeys, removeKey } from './security/keys.ts'
 import { openDatabase } from './storage/db.ts'
 import { readSettings } from './storage/settings.ts'
 import type { ModelFile } from './wire/model.ts'
@@ -138,7 +139,7 @@ function welcome(hub: Hub): string {
     '',
     `  Chat         ${hub.url}/`,
     `  Dashboard    ${hub.url}/dashboard`,
-    ...lanUrls(hub).map(url => `               ${url}/ from other machines, with an API key`),
+    ...lanUrls(hub).map(url => `  Network      ${url}/ from other machines, with an API key`),
     `  OpenAI API   ${hub.url}/v1`,
     `  API pages    ${hub.url}/docs`,
     `  Health       ${hub.url}/health`,
@@ -349,13 +350,18 @@ async function cuda(home: string, options: CudaOptions): Promise<number> {
 
 async function doctor(home: string, json: boolean): Promise<number> {
   const database = join(home, 'hub.db')
-  const { host, port } = resolveSettings({ environment: process.env, stored: storedSettings(database) }).settings
+  const { host, port } = resolveSettings({
+    environment: process.env,
+    stored: storedSettings(database),
+    ...readSettingsFile(home),
+  }).settings
   const deps = doctorDeps(
     {
       version: VERSION,
       home,
       host,
       port,
+      validKeys: () => validKeys(database),
       findHub: () => findHub(home),
       portHolder: async () =>
         (await isPortFree(host, port)) ? undefined : ((await findPortHolder(port)) ?? 'unknown'),
@@ -374,6 +380,20 @@ async function readFolders(home: string): Promise<ModelFile[]> {
     return registry.list()
   } finally {
     await registry.close()
+  }
+}
+
+/** None in a database that cannot be opened, which is a finding of its own. */
+function validKeys(path: string): number {
+  try {
+    const db = openDatabase(path)
+    try {
+      return countValidKeys({ db, now: Date.now })
+    } finally {
+      db.close()
+    }
+  } catch {
+    return 0
   }
 }
 

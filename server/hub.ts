@@ -45,6 +45,7 @@ import { prepareWorker, WorkerProcess } from './models/process.ts'
 import { createRegistry, type Registry } from './models/registry.ts'
 import { Scheduler } from './models/scheduler.ts'
 import { createAccess } from './security/access.ts'
+import { countValidKeys } from './security/keys.ts'
 import { isLoopback } from './security/origin.ts'
 import { openDatabase } from './storage/db.ts'
 import { jobsOf } from './storage/jobs.ts'
@@ -293,6 +294,7 @@ export async function startHub(options: HubOptions): Promise<Hub> {
           home,
           host: settings.host,
           port: Number(new URL(url).port),
+          validKeys: () => countValidKeys(keys),
           findHub: async () => ({ pid: process.pid, url, version: VERSION, startedAt, token: '' }),
           portHolder: async () => ({ pid: process.pid }),
           listModels: async () => registry.list(),

@@ -9,7 +9,7 @@ import { type DeviceReport as Probed, probeDevices } from './models/devices.ts'
 
 type Given = Pick<
   DoctorDeps,
-  'version' | 'home' | 'host' | 'port' | 'findHub' | 'portHolder' | 'listModels' | 'checkDatabase'
+  'version' | 'home' | 'host' | 'port' | 'validKeys' | 'findHub' | 'portHolder' | 'listModels' | 'checkDatabase'
 >
 
 /** @param probeScript the program that tries one build of the native libraries */

@@ -3,6 +3,7 @@ import type { Gpu } from '../lib/gpu.ts'
 import type { HubRecord } from '../lib/home.ts'
 import type { Memory } from '../lib/memory.ts'
 import type { PortHolder } from '../lib/port.ts'
+import { isLoopback } from '../security/origin.ts'
 import type { ModelFile } from '../wire/model.ts'
 import type { Device } from '../wire/worker.ts'
 import { formatBytes, paint, type Terminal } from './terminal.ts'
@@ -30,6 +31,8 @@ export type DoctorDeps = {
   arch: string
   host: string
   port: number
+  /** How many API keys open the door. */
+  validKeys(): number
   findHub(): Promise<HubRecord | undefined>
   /** undefined when the port is free. */
   portHolder(): Promise<PortHolder | 'unknown' | undefined>
@@ -63,6 +66,7 @@ export async function examine(deps: DoctorDeps): Promise<Check[]> {
     ['disk', async () => [checkDisk(await deps.freeDisk())]],
     ['database', () => checkDatabase(deps)],
     ['hub', async () => [checkHub(deps, hub)]],
+    ['keys', async () => [checkKeys(deps)]],
     ['port', async () => [checkPort(deps, hub, await deps.portHolder())]],
     ['memory', async () => [checkMemory(deps.memory())]],
     ['cpu', async () => [{ name: 'cpu', state: 'ok', found: `${await deps.physicalCores()} physical cores` }]],
@@ -165,6 +169,20 @@ function checkHub(deps: DoctorDeps, hub: HubRecord | undefined): Check {
     name: 'hub',
     state: 'ok',
     found: `not running; "ai-hub serve" starts it on http://${deps.host}:${deps.port}`,
+  }
+}
+
+function checkKeys({ host, validKeys }: DoctorDeps): Check {
+  const name = 'keys'
+  const count = validKeys()
+  if (count > 0) return { name, state: 'ok', found: `${count} API ${count === 1 ? 'key' : 'keys'}` }
+  if (isLoopback(host))
+    return { name, state: 'ok', found: 'no API key, and none needed: only this machine is listened to' }
+  return {
+    name,
+    state: 'fail',
+    found: `no API key, while the setting "host" is ${host}`,
+    fix: 'Make one with "ai-hub keys create NAME", or set "host" to 127.0.0.1.',
   }
 }
 

@@ -54,6 +54,8 @@ export type Server = {
 /** How long requests may take to end once the hub closes. */
 const CLOSE_MS = 1000
 
+/** What node can wait for; a socket that lives on for weeks is closed by its next restart. */
+const LONGEST_TIMER_MS = 2 ** 31 - 1
 /** What a 401 says of the way in. */
 const CHALLENGE = 'Bearer realm="AI Backend Hub"'
 
@@ -254,6 +256,10 @@ export function createServer(deps: ServerDeps): Server {
       if (deps.upgrade === undefined) throw new HubError('not_found', 'There is no WebSocket here.')
       const caller = access?.admit(shownByUpgrade(request), deps.upgradeNeed?.(request) ?? 'use') ?? ANYONE
       upgraded.set(socket, caller.id)
+      if (caller.leftMs !== null && caller.leftMs < LONGEST_TIMER_MS) {
+        const end = setTimeout(() => socket.destroy(), caller.leftMs)
+        socket.once('close', () => clearTimeout(end))
+      }
       deps.upgrade(request, socket, head)
     } catch (thrown) {
       endRaw(socket, HubError.from(thrown))
@@ -271,7 +277,7 @@ export function createServer(deps: ServerDeps): Server {
       }
       await new Promise<void>((resolve, reject) => {
         server.once('error', reject)
-        server.listen({ host, port }, () => {
+        server.listen({ host: host.replace(/^\[|\]$/g, ''), port }, () => {
           server.off('error', reject)
           resolve()
         })

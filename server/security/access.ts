@@ -3,7 +3,7 @@ import { HubError } from '../lib/error.ts'
 import type { Log } from '../lib/log.ts'
 import { type StoredKey, touchKey } from '../storage/keys.ts'
 import type { KeyRole } from '../wire/keys.ts'
-import { hasValidKey, identify, isSame, KEY_PREFIX, type KeysDeps } from './keys.ts'
+import { countValidKeys, identify, isSame, KEY_PREFIX, type KeysDeps } from './keys.ts'
 import { createRateLimit } from './rate_limit.ts'
 
 /**
@@ -18,10 +18,12 @@ export type Caller = {
   role: KeyRole
   /** Whether chats are kept for training unless the request says otherwise. */
   training: boolean
+  /** Milliseconds until the key ends; null for never. */
+  leftMs: number | null
 }
 
-export const ANYONE: Caller = { id: 'anyone', role: 'admin', training: false }
-const LOCAL: Caller = { id: 'local', role: 'admin', training: false }
+export const ANYONE: Caller = { id: 'anyone', role: 'admin', training: false, leftMs: null }
+const LOCAL: Caller = { ...ANYONE, id: 'local' }
 
 /** The last use is written at most this often. */
 const TOUCH_MS = 60_000
@@ -69,7 +71,7 @@ export function createAccess(deps: AccessDeps): Access {
   }
 
   function admitKey(key: StoredKey): Caller {
-    const { id, role, training, requestsPerMinute } = key
+    const { id, role, training, requestsPerMinute, expiresMs } = key
     const waitMs = requestsPerMinute === null ? 0 : limit.take(id, requestsPerMinute)
     if (waitMs > 0) {
       throw new HubError(
@@ -79,7 +81,7 @@ export function createAccess(deps: AccessDeps): Access {
       )
     }
     touch(key)
-    return { id, role, training }
+    return { id, role, training, leftMs: expiresMs === null ? null : expiresMs - deps.now() }
   }
 
   function touch({ id, lastUsedMs }: StoredKey): void {
@@ -102,7 +104,7 @@ export function createAccess(deps: AccessDeps): Access {
       return caller
     },
     isDemanded: deps.isDemanded,
-    hasKey: () => hasValidKey(deps),
+    hasKey: () => countValidKeys(deps) > 0,
     onChange: listener => void listeners.push(listener),
     changed(id) {
       limit.forget(id)

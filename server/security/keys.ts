@@ -79,9 +79,9 @@ export function removeKey({ db }: KeysDeps, id: string): void {
   if (!deleteKey(db, id)) throw missing(id)
 }
 
-/** Whether there is a key that opens the door now. */
-export function hasValidKey({ db, now }: KeysDeps): boolean {
-  return listKeys(db).some(key => !isExpired(key, now()))
+/** How many keys open the door now. */
+export function countValidKeys({ db, now }: KeysDeps): number {
+  return listKeys(db).filter(key => !isExpired(key, now())).length
 }
 
 /** The key that was shown. @throws HubError invalid_api_key when it is not known, or no longer valid */

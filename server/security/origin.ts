@@ -1,4 +1,4 @@
-/** Which browser pages may talk to a hub that asks for no key: its own, and the origins that the user allowed by name. */
+/** Which browser pages may talk to the hub: its own, and the origins that the user allowed by name. */
 
 export type OriginHeaders = {
   host?: string | undefined
@@ -10,7 +10,7 @@ export type OriginHeaders = {
 export type OriginRules = {
   /** Exact origins, `http://localhost:3000`. */
   allowedOrigins: readonly string[]
-  /** True while the hub is bound to loopback: then only loopback names are taken as Host. */
+  /** True while no key is demanded: then only loopback names are taken as Host. */
   loopbackOnly: boolean
 }
 
@@ -44,6 +44,8 @@ export function checkOrigin(headers: OriginHeaders, rules: OriginRules): Verdict
     if (own.name === host.name) return { allowed: true }
     if (isLoopback(own.name) && isLoopback(host.name)) return { allowed: true, corsOrigin: origin }
   }
+  // A proxy with TLS before a hub that demands keys: its page names the host with another scheme.
+  if (!rules.loopbackOnly && origin.toLowerCase() === `https://${headers.host?.toLowerCase()}`) return { allowed: true }
   return refuse(`Origin '${origin}' is not allowed. Add it to the setting allowedOrigins to let this page use the hub.`)
 }
 

@@ -323,6 +323,17 @@ test('a browser shows its key as a subprotocol; a socket is closed when its key 
   assert.equal(await open(new WebSocket(`${url}?token=${key.value}`)), 401)
 })
 
+test('a socket is closed when its key ends', async context => {
+  const hub = await wholeHub(context, { requireApiKey: 'always' })
+  const { value } = await makeKey(hub, { expires_at: Math.floor(Date.now() / 1000) + 2 })
+  const socket = new WebSocket(`${hub.url.replace('http', 'ws')}/v1/events`, ['ai-hub', `ai-hub-key.${value}`])
+  context.after(() => socket.terminate())
+  socket.on('error', () => {})
+  await once(socket, 'open')
+  await once(socket, 'close')
+  assert.equal((await call(`${hub.url}/v1/models`, { key: value })).status, 401)
+})
+
 test('whatever stands in Authorization is answered with 401 and comes back in no answer and no log', async context => {
   const { hub, make } = await door(context)
   const { value } = await make()

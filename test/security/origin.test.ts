@@ -66,6 +66,19 @@ test('a page of another site that sends no Origin is refused, a link to the hub 
   assert.equal(allowed({ host, 'sec-fetch-site': 'none', 'sec-fetch-mode': 'navigate' }), true)
 })
 
+test('where keys are demanded any name is taken as Host, and the page of that very name is its own, also behind TLS', () => {
+  const open = { allowedOrigins: [], loopbackOnly: false }
+  const host = 'desk.local:8443'
+  assert.equal(checkOrigin({ host }, open).allowed, true)
+  for (const origin of ['http://desk.local:8443', 'https://desk.local:8443', 'https://DESK.local:8443']) {
+    assert.deepEqual(checkOrigin({ host, origin }, open), { allowed: true }, origin)
+  }
+  for (const origin of ['https://desk.local', 'https://evil.example', 'https://desk.local:8443.evil.example', 'null']) {
+    assert.equal(checkOrigin({ host, origin }, open).allowed, false, origin)
+  }
+  assert.equal(checkOrigin({ host: 'a/b', origin: 'https://a/b' }, open).allowed, false)
+})
+
 test('loopback addresses are told from others', () => {
   for (const address of ['localhost', '127.0.0.1', '127.1.2.3', '::1', '[::1]']) assert.equal(isLoopback(address), true)
   for (const address of ['0.0.0.0', '::', '192.168.0.1', '127.evil.example', '']) {

@@ -497,7 +497,7 @@ describe('the chat page', needBrowser(), () => {
       } else {
         await other.getByRole('textbox').fill('nonsense')
         await other.getByRole('button').click()
-        await page.getByText(/names no repository/).waitFor()
+        await page.getByText(/none of the suggestions/).waitFor()
         await other.getByRole('textbox').fill('hf:maker/tiny-GGUF')
         await other.getByRole('button').click()
         const row = page.locator('.notice .pulls li', { hasText: 'tiny-Q4_K_M' })

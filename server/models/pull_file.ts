@@ -41,6 +41,8 @@ const MOST_TRIES = 8
 const LONGEST_WAIT_MS = 60_000
 /** A server may ask to wait, but not for hours. */
 const LONGEST_ASKED_MS = 5 * 60_000
+/** What may wait for a slow disk. */
+const MOST_GATHERED_BYTES = 4 * 2 ** 20
 /** Space that a download leaves to others. */
 export const DISK_RESERVE_BYTES = 256 * 2 ** 20
 
@@ -155,7 +157,11 @@ async function receive(deps: FileDeps, file: State, watch: Watch, signal: AbortS
   }
 }
 
-/** Writes from `at` on. @throws HubError when it is no GGUF or longer than it should be; a passing one when it ends early */
+/**
+ * Writes what comes behind the first `from` bytes; while one piece is being written the next ones gather, so that a slow
+ * disk does not hold up the connection piece by piece. Whatever came is written, also when the connection breaks.
+ * @throws HubError when it is no GGUF or longer than it should be; a passing one when it ends early
+ */
 async function writeBody(
   response: Response,
   handle: FileHandle,
@@ -163,24 +169,54 @@ async function writeBody(
   bytes: number,
   received: (at: number) => void,
 ): Promise<void> {
-  let at = from
-  for await (const chunk of response.body ?? []) {
-    if (at + chunk.length > bytes) {
-      throw new HubError(
-        'model_broken',
-        'The server sends more than it announced, so this is not the file. Look at the address.',
-      )
+  let gathered: Uint8Array[] = []
+  let gatheredBytes = 0
+  let came = from
+  let written = from
+  let failure: unknown
+  let writing: Promise<void> | undefined
+
+  /** Its last look at what has gathered and its end are one step, so that nothing gathers unseen between them. */
+  async function drain(): Promise<void> {
+    try {
+      while (gathered.length > 0) {
+        const piece = Buffer.concat(gathered)
+        gathered = []
+        gatheredBytes = 0
+        const before = written
+        for (let done = 0; done < piece.length; ) {
+          done += (await handle.write(piece, done, piece.length - done, before + done)).bytesWritten
+        }
+        written += piece.length
+        if (before < 4 && written >= 4) await checkMagic(handle)
+        received(written)
+      }
+    } catch (thrown) {
+      failure = thrown
+    } finally {
+      writing = undefined
     }
-    let written = 0
-    while (written < chunk.length) {
-      written += (await handle.write(chunk, written, chunk.length - written, at + written)).bytesWritten
-    }
-    const before = at
-    at += chunk.length
-    if (before < 4 && at >= 4) await checkMagic(handle)
-    received(at)
   }
-  if (at < bytes) throw failed(`The connection broke off after ${at} of ${bytes} bytes`, new Passing())
+  try {
+    for await (const chunk of response.body ?? []) {
+      came += chunk.length
+      if (came > bytes) {
+        throw new HubError(
+          'model_broken',
+          'The server sends more than it announced, so this is not the file. Look at the address.',
+        )
+      }
+      gathered.push(chunk)
+      gatheredBytes += chunk.length
+      writing ??= drain()
+      if (gatheredBytes > MOST_GATHERED_BYTES) await writing
+      if (failure !== undefined) throw failure
+    }
+  } finally {
+    await writing
+  }
+  if (failure !== undefined) throw failure
+  if (written < bytes) throw failed(`The connection broke off after ${written} of ${bytes} bytes`, new Passing())
 }
 
 async function checkMagic(handle: FileHandle): Promise<void> {

@@ -51,16 +51,14 @@ export class Problems implements vscode.Disposable {
 
   #actions(code: string): [title: string, command: string][] {
     const another: [string, string] = [vscode.l10n.t('Choose Another Model'), 'aiHub.switchModel']
+    const get: [string, string] = [vscode.l10n.t('Get a Model…'), 'aiHub.pullModel']
     const logs: [string, string] = [vscode.l10n.t('Show Logs'), 'aiHub.showLogs']
     const doctor: [string, string] = [vscode.l10n.t('Run Doctor'), 'aiHub.doctor']
     switch (code) {
       case 'model_not_found':
         return this.#events.models.length === 0
-          ? [
-              [vscode.l10n.t('Open Models Folder'), 'aiHub.openModels'],
-              [vscode.l10n.t('How to Get One'), 'aiHub.walkthrough'],
-            ]
-          : [another]
+          ? [get, [vscode.l10n.t('Open Models Folder'), 'aiHub.openModels']]
+          : [another, get]
       case 'model_load_failed':
       case 'insufficient_memory': {
         const isRoomTaken = this.#events.models.some(({ state }) => state === 'ready')

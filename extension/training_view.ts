@@ -148,7 +148,7 @@ export class TrainingView implements vscode.TreeDataProvider<TrainingNode>, vsco
         const item = new vscode.TreeItem(adapter.name, adapter.versions.length > 0 ? Collapsed : None)
         item.id = `adapter ${adapter.id}`
         item.iconPath = new vscode.ThemeIcon(adapter.status === 'broken' ? 'warning' : 'layers')
-        item.description = `${adapter.base} · v${adapter.version}`
+        item.description = [adapter.base, `v${adapter.version}`, tellMeasure(adapter)].filter(Boolean).join(' · ')
         item.tooltip = new vscode.MarkdownString(tellAdapter(adapter))
         item.contextValue = `adapter.${adapter.status}`
         return item
@@ -202,6 +202,13 @@ function tellJob(job: TrainingJobOut): string {
     )
   }
   return lines.join('\n\n')
+}
+
+/** What was measured when it was made, or in the last comparison with its base. */
+function tellMeasure({ card: { evaluation = {} } }: Adapter): string | undefined {
+  const { validation_loss, verdict } = evaluation
+  if (typeof verdict === 'string') return verdict
+  return typeof validation_loss === 'number' ? vscode.l10n.t('loss {0}', validation_loss.toFixed(3)) : undefined
 }
 
 function tellAdapter({ id, reason, bytes, facts, card, modified_ms }: Adapter): string {

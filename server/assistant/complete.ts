@@ -162,16 +162,17 @@ export class Completer {
   async rest(ask: Omit<CompletionAsk, 'automatic'>, signal: AbortSignal): Promise<void> {
     const place = placeAt(ask.text, ask.offset, ask, false)
     if (place === undefined || this.#document(ask.uri).generation !== undefined) return
-    const { before, linePrefix, after, uri, path } = place
-    const around = before.slice(-2000) + linePrefix + after.slice(0, 1000)
+    const { before, after, uri, path } = place
+    const line = place.linePrefix + place.lineSuffix
+    const around = before.slice(-2000) + line + after.slice(0, 1000)
     const { workspace } = this.#deps
     for (const found of (await workspace?.similar(uri, around, signal)) ?? []) {
       this.#surroundings.found(found.uri, found.path, found.text, around)
     }
     if (signal.aborted) return
     // Read from its end, the nearest to the cursor comes first.
-    const near = `${after.slice(0, 1000)}\n${before.slice(-2000)}${linePrefix}`
-    const declared = workspace?.declarations({ uri, path, head: ask.text.slice(0, HEAD), near, line: linePrefix }) ?? []
+    const near = `${after.slice(0, 1000)}\n${before.slice(-2000)}${line}`
+    const declared = workspace?.declarations({ uri, path, head: ask.text.slice(0, HEAD), near, line }) ?? []
     if (this.#surroundings.choose(uri, around, declared)) await this.#deps.warm?.(this.#infill(place, 0), signal)
   }
 

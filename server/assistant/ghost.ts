@@ -69,10 +69,7 @@ function withoutRepeatedPrefix(text: string, place: Place): string {
 function cut(text: string, place: Place, wholeLinesOnly: boolean): string {
   const lines = text.split('\n')
   if (wholeLinesOnly) lines.pop()
-  const following = place.after
-    .split('\n')
-    .map(line => line.trim())
-    .filter(line => line !== '')
+  const following = place.after.split('\n').filter(line => line.trim() !== '')
   const opens = /[([{:]\s*$|=>\s*$/.test(place.linePrefix + (lines[0] ?? '').trimEnd())
   const begun = place.linePrefix.trim() !== ''
   let blank = false
@@ -90,14 +87,7 @@ function cut(text: string, place: Place, wholeLinesOnly: boolean): string {
       if (blank && indent <= place.indent && !follows) break
       if (opens && indent === place.indent && !closesBlock && !/^(else|catch|finally|elif|except)\b/.test(trimmed))
         break
-      if (
-        isFollowing(
-          lines.slice(index).map(each => each.trim()),
-          following,
-          wholeLinesOnly,
-        )
-      )
-        break
+      if (isFollowing(lines.slice(index), following, wholeLinesOnly)) break
       if (goesInCircles(kept, line)) break
       if (kept.length >= MOST_LINES) break
       if (opens && indent === place.indent && closesBlock && !/[{([]\s*$/.test(trimmed)) {
@@ -112,16 +102,25 @@ function cut(text: string, place: Place, wholeLinesOnly: boolean): string {
 }
 
 /** Whether lines say what stands behind the cursor anyway: two lines of it, or one that is long enough to be no chance. */
-function isFollowing(lines: string[], following: string[], wholeLinesOnly: boolean): boolean {
-  const written = lines.filter(line => line !== '')
+function isFollowing(lines: string[], after: string[], wholeLinesOnly: boolean): boolean {
+  const written = lines.map(line => line.trim()).filter(line => line !== '')
+  const following = after.map(line => line.trim())
   const first = following[0]
   if (first === undefined || written[0] === undefined) return false
   if (written[0] === first) {
+    // A closer of another depth closes another block.
+    if (/^[)\]}]+[;,]?$/.test(first) && !isSameDepth(lines[0]!, after[0]!)) return false
     if (first.length >= 8 || written.length === 1) return !(wholeLinesOnly && first.length < 8)
     return written[1] === following[1] || following[1] === undefined
   }
   // A last line that was broken off may be the beginning of what follows.
   return !wholeLinesOnly && written.length === 1 && written[0].length >= 12 && first.startsWith(written[0])
+}
+
+/** Lines that are indented in different ways cannot be compared, and count as the same. */
+function isSameDepth(line: string, other: string): boolean {
+  const [a, b] = [line, other].map(each => /^[ \t]*/.exec(each)![0]) as [string, string]
+  return a === b || (a.includes('\t') !== b.includes('\t') && a !== '' && b !== '')
 }
 
 /** Whether a line repeats the two before it, or a pair of lines the pair before. */

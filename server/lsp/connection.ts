@@ -101,8 +101,8 @@ export function connect(deps: LspDeps, socket: TextSocket): { close(): void } {
   connection.onCodeActionResolve((action, token) =>
     session.withProgress(token, 'thinking', undefined, action, running => resolveAction(session, action, running)),
   )
-  connection.onExecuteCommand(({ command, arguments: given = [], workDoneToken }, token) => {
-    const [first, second] = given as unknown[]
+  connection.onExecuteCommand(({ command, arguments: given, workDoneToken }, token) => {
+    const [first, second]: unknown[] = Array.isArray(given) ? given : []
     const commands: { [command: string]: () => unknown } = {
       'aiHub.accepted': () => completions.accepted({ id: first, ...(second !== undefined && { length: second }) }),
       'aiHub.dismissFinding': () => dismissed({ uri: first, id: second }, token),

@@ -9,6 +9,8 @@ import { keyOf } from './files.ts'
 
 export class Documents {
   readonly #documents = new Map<string, TextDocument>()
+  /** Their URIs by what tells files apart. */
+  readonly #uris = new Map<string, string>()
 
   get(uri: string): TextDocument | undefined {
     return this.#documents.get(uri)
@@ -16,17 +18,19 @@ export class Documents {
 
   /** The open document of a file, however its URI is spelled. */
   find(uri: string): TextDocument | undefined {
-    const key = keyOf(uri)
-    return this.#documents.get(uri) ?? this.all().find(document => keyOf(document.uri) === key)
+    return this.#documents.get(uri) ?? this.#documents.get(this.#uris.get(keyOf(uri)) ?? '')
   }
 
   all(): TextDocument[] {
     return [...this.#documents.values()]
   }
 
+  /** @throws TypeError for what is no document: nothing of it is taken */
   open({ textDocument: { uri, languageId, version, text } }: DidOpenTextDocumentParams): TextDocument {
-    const document = TextDocument.create(uri, languageId, version, text)
+    if (typeof uri !== 'string' || typeof text !== 'string') throw new TypeError('a document has a URI and a text')
+    const document = TextDocument.create(uri, String(languageId), version, text)
     this.#documents.set(uri, document)
+    this.#uris.set(keyOf(uri), uri)
     return document
   }
 
@@ -37,12 +41,14 @@ export class Documents {
   }: DidChangeTextDocumentParams): { document: TextDocument; offset: number } | undefined {
     const document = this.#documents.get(textDocument.uri)
     if (document === undefined) return undefined
+    if (!contentChanges.every(({ text }) => typeof text === 'string')) throw new TypeError('a change has a text')
     TextDocument.update(document, contentChanges, textDocument.version)
     return { document, offset: changedUpTo(document, contentChanges) }
   }
 
   close(uri: string): void {
     this.#documents.delete(uri)
+    this.#uris.delete(keyOf(uri))
   }
 }
 

@@ -2,6 +2,7 @@
 import { join } from 'node:path'
 import type { CancellationToken, Connection, InitializeParams } from 'vscode-languageserver'
 import { MessageType, ShowMessageNotification } from 'vscode-languageserver'
+import * as z from 'zod'
 import { type AskModel, askModel } from '../assistant/ask.ts'
 import type { Outcome } from '../assistant/outcomes.ts'
 import { HubError } from '../lib/error.ts'
@@ -55,6 +56,10 @@ export type Running = {
   report(message: string, /** 0 to 1 */ fraction?: number): void
 }
 
+const Folders = z.array(z.object({ uri: z.string() })).catch([])
+const FoldersEvent = z.object({ added: Folders, removed: Folders }).catch({ added: [], removed: [] })
+const bare = ({ uri }: { uri: string }): string => uri.replace(/\/$/, '')
+
 /** Reports of a running answer come no more often than this. */
 const REPORT_MS = 250
 
@@ -83,7 +88,7 @@ export class Session {
     this.client = readClient(params)
     // Editors that know of one folder only name it as LSP did before there were several.
     const root = params.rootUri ? [{ uri: params.rootUri }] : []
-    this.folders = (params.workspaceFolders ?? root).map(({ uri }) => uri.replace(/\/$/, ''))
+    this.folders = Folders.parse(params.workspaceFolders ?? root).map(bare)
     const options: unknown = params.initializationOptions
     this.settings = readEditorSettings((options as { settings?: unknown } | null | undefined)?.settings)
   }
@@ -104,8 +109,8 @@ export class Session {
     else this.settings = readEditorSettings((pushed as { aiHub?: unknown } | null | undefined)?.aiHub)
   }
 
-  foldersChanged({ added, removed }: { added: { uri: string }[]; removed: { uri: string }[] }): void {
-    const bare = ({ uri }: { uri: string }): string => uri.replace(/\/$/, '')
+  foldersChanged(event: unknown): void {
+    const { added, removed } = FoldersEvent.parse(event)
     const gone = removed.map(bare)
     this.folders = [...this.folders.filter(each => !gone.includes(each)), ...added.map(bare)]
   }
@@ -113,13 +118,15 @@ export class Session {
   /** Of a document in its workspace, with forward slashes; its name where it is in none. */
   pathOf(uri: string): string {
     const folder = this.folderOf(uri)
-    const key = keyOf(uri)
-    return folder === undefined ? key.slice(key.lastIndexOf('/') + 1) : key.slice(keyOf(folder).length + 1)
+    const key = fileKey(uri)
+    if (folder !== undefined) return key.slice(keyOf(folder).length + 1)
+    // A document without a file has a scheme and a name only.
+    return key.slice(key.lastIndexOf('/') + 1).replace(/^[a-z][\w+.-]+:/i, '')
   }
 
   /** URI of the workspace folder that holds a document. */
   folderOf(uri: string): string | undefined {
-    const key = keyOf(uri)
+    const key = fileKey(uri)
     return this.folders.find(each => key.startsWith(`${keyOf(each)}/`))
   }
 
@@ -271,6 +278,10 @@ export class Session {
     this.#closed.abort()
   }
 }
+
+/** As keyOf; of a notebook's cell that of the notebook: its URI has another scheme, and behind the path what tells cells apart. */
+const fileKey = (uri: string): string =>
+  keyOf(uri.replace(/#.*$/, '').replace(/^vscode-notebook-cell:(?:\/\/)?(?=\/)/, 'file://'))
 
 const encodePath = (path: string): string => path.split('/').map(encodeURIComponent).join('/')
 

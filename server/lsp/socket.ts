@@ -28,15 +28,12 @@ export class SocketReader extends AbstractMessageReader implements MessageReader
 
   listen(callback: DataCallback): Disposable {
     this.#socket.onMessage(text => {
-      let message: Message
+      // What is no JSON, or no message, must end neither the connection nor the hub.
       try {
-        message = JSON.parse(text) as Message
+        callback(JSON.parse(text) as Message)
       } catch (thrown) {
-        // A client that sends no JSON is told once, by the error of the connection.
         this.fireError(thrown instanceof Error ? thrown : new Error(String(thrown)))
-        return
       }
-      callback(message)
     })
     return { dispose: () => {} }
   }

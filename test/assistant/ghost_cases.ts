@@ -187,6 +187,12 @@ export const CASES: Case[] = [
     shows: null,
     cut: true,
   },
+  {
+    name: 'a closing brace of a deeper block than the one that stands there',
+    at: 'if (a) {\n  if (b) {|\n}\n',
+    raw: '\n    c()\n  }\n}\n',
+    shows: '\n    c()\n  }',
+  },
   // Circles and nonsense.
   {
     name: 'a line over and over',

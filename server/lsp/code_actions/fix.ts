@@ -8,6 +8,8 @@ import { type Action, inDocument } from './action.ts'
 
 const Problem = z.object({ range: Range, text: z.string() })
 const MOST_OFFERS = 4
+/** Some tools print whole types. */
+const MOST_CHARACTERS = 2000
 
 export const fixAction: Action = {
   id: 'fix',
@@ -30,12 +32,13 @@ export const fixAction: Action = {
 /** A message may be markup since LSP 3.18. */
 function messageOf({ message }: Diagnostic): string {
   const given: unknown = message
-  return typeof given === 'string' ? given : String((given as { value?: unknown } | null)?.value ?? '')
+  const text = typeof given === 'string' ? given : String((given as { value?: unknown } | null)?.value ?? '')
+  return text.slice(0, MOST_CHARACTERS)
 }
 
 /** What a language tool says, with whence it comes. */
 export function textOf(diagnostic: Diagnostic): string {
   const { source, code } = diagnostic
   const from = [source, code].filter(each => each !== undefined && each !== '').join(' ')
-  return `${from === '' ? '' : `${from}: `}${messageOf(diagnostic).slice(0, 2000)}`
+  return `${from === '' ? '' : `${from}: `}${messageOf(diagnostic)}`
 }

@@ -7,6 +7,8 @@ type Marks = { line: string[]; block: [open: string, close: string][]; strings: 
 
 const C: Marks = { line: ['//'], block: [['/*', '*/']], strings: ['"', "'"], long: [] }
 const SCRIPT: Marks = { ...C, long: ['`'] }
+/** Script, markup and styles in one file. */
+const PAGE: Marks = { ...SCRIPT, block: [...SCRIPT.block, ['<!--', '-->']] }
 const HASH: Marks = { line: ['#'], block: [], strings: ['"', "'"], long: [] }
 
 const MARKS: { [language: string]: Marks } = {
@@ -14,6 +16,9 @@ const MARKS: { [language: string]: Marks } = {
   typescript: SCRIPT,
   javascriptreact: SCRIPT,
   typescriptreact: SCRIPT,
+  vue: PAGE,
+  svelte: PAGE,
+  astro: PAGE,
   go: SCRIPT,
   // A quote begins a lifetime as well.
   rust: { ...C, strings: ['"'] },

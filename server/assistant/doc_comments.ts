@@ -75,6 +75,9 @@ const LANGUAGES: { [language: string]: Language } = {
   typescript: javascript,
   javascriptreact: javascript,
   typescriptreact: javascript,
+  vue: javascript,
+  svelte: javascript,
+  astro: javascript,
   python: { declaration: /^\s*(?:async\s+def|def|class)\s+\w/, form: docstring, inside: true },
   rust: {
     declaration:

@@ -32,7 +32,7 @@ export async function fix(ask: AskModel, code: Code, problem: string, signal: Ab
       const added = importEdit(code, answer.import)
       try {
         const edit = fitIn(target, answer.code)
-        return join(code.text, edit, added, answer.import)
+        return join(code, edit, added, answer.import)
       } catch (thrown) {
         // The import alone may be what was missing.
         if (added.length > 0 && answer.code.trim() !== '') return added
@@ -44,13 +44,13 @@ export async function fix(ask: AskModel, code: Code, problem: string, signal: Ab
 }
 
 /** The edit of the code with that of the imports, which must not overlap. */
-function join(text: string, edit: Edit, added: Edit[], line: string): Edit[] {
+function join(code: Code, edit: Edit, added: Edit[], line: string): Edit[] {
   const [first] = added
   if (first === undefined || first.start <= edit.start || first.start >= edit.end) return [...added, edit]
-  const top = topOf(text)
+  const top = topOf(code.text, code.path) ?? 0
   if (edit.start > top) return [{ ...first, start: top, end: top }, edit]
   // The imports themselves are replaced: it goes behind those of the new text.
-  const [inner] = importEdit({ text: edit.text }, line)
+  const [inner] = importEdit({ text: edit.text, path: '' }, line)
   const at = inner?.start ?? 0
   return [{ ...edit, text: edit.text.slice(0, at) + (inner?.text ?? '') + edit.text.slice(at) }]
 }
@@ -59,38 +59,61 @@ const IMPORT =
   /^(import\b|from\s+\S+\s+import\b|(const|let|var)\s.*\brequire\(|using\s|use\s|#include\b|require\b|package\b)/
 
 /** The line behind the last import of the file; nothing when it is none, or is there already. */
-function importEdit({ text }: Pick<Code, 'text'>, given: string): Edit[] {
+function importEdit({ text, path }: Pick<Code, 'text' | 'path'>, given: string): Edit[] {
   const line = given.trim()
   if (line === '') return []
   if (line.includes('\n') || !IMPORT.test(line)) throw unusable('The model named an import that is none.')
   const present = new RegExp(`^\\s*${line.replace(/[.*+?^${}()|[\]\\]/g, '\\$&').replace(/;$/, '')};?\\s*$`, 'm')
   if (present.test(text)) return []
   const eol = text.includes('\r\n') ? '\r\n' : '\n'
-  let at = topOf(text)
+  const top = topOf(text, path)
+  // A page without a script has no place for it.
+  if (top === undefined) return []
+  let at = top
+  let indent = ''
   let open = false
   let seen = 0
   // Imports stand in the first lines; those of several lines end with their bracket.
-  for (let start = 0; seen < 200 && start < text.length; seen++) {
+  for (let start = top; seen < 200 && start < text.length; seen++) {
     const end = lineEnd(text, start)
     const current = text.slice(start, end)
     const following = text.indexOf('\n', end) + 1 || text.length
+    if (/^\s*<\/script>/.test(current)) break
     if (open) {
       if (/[)}]/.test(current)) {
         open = false
         at = following
       }
-    } else if (IMPORT.test(current)) {
+    } else if (IMPORT.test(PAGE.test(path) ? current.trimStart() : current)) {
       open = /[({]\s*$/.test(current)
+      indent = /^\s*/.exec(current)![0]
       if (!open) at = following
     }
     start = following
   }
   const before = at > 0 && text[at - 1] !== '\n' ? eol : ''
-  return [{ start: at, end: at, text: `${before}${line}${eol}` }]
+  return [{ start: at, end: at, text: `${before}${indent}${line}${eol}` }]
 }
 
-/** Behind the line that must be the first, where there is one. */
-function topOf(text: string): number {
-  const first = /^(#!|<\?php).*(\n|$)/.exec(text)
-  return first === null ? 0 : first[0].length
+const PAGE = /\.(vue|svelte|astro)$/i
+/** Lines that must stay the first: of the shell, of PHP, an encoding, a docstring, directives of a bundler, and what a checker reads. */
+const FIRST = new RegExp(
+  `^(?:${[
+    /#!.*(?:\n|$)/,
+    /<\?php.*(?:\n|$)/,
+    /#.*coding[:=].*(?:\n|$)/,
+    /[rR]?"""(?:(?!""")[^])*"""[ \t]*\r?(?:\n|$)/,
+    /[rR]?'''(?:(?!''')[^])*'''[ \t]*\r?(?:\n|$)/,
+    /(?:'use [\w ]+'|"use [\w ]+");?[ \t]*\r?(?:\n|$)/,
+    /\/\/ ?@ts-.*(?:\n|$)/,
+  ]
+    .map(({ source }) => source)
+    .join('|')})*`,
+)
+
+/** Behind the lines that must be the first; in a page behind the tag of its script. */
+function topOf(text: string, path: string): number | undefined {
+  if (!PAGE.test(path)) return FIRST.exec(text)![0].length
+  const tag = /^<script\b[^>]*>[ \t]*\r?\n/m.exec(text)
+  return tag === null ? undefined : tag.index + tag[0].length
 }

@@ -17,7 +17,8 @@ const SAFE = [
   'log.showSignature=false',
 ]
 const ENVIRONMENT = { GIT_OPTIONAL_LOCKS: '0', GIT_TERMINAL_PROMPT: '0', GIT_NO_LAZY_FETCH: '1', LC_ALL: 'C' }
-const DIFF = ['diff', '--no-color', '--no-ext-diff', '--no-textconv', '--no-renames', '--ignore-submodules']
+/** With renames, so that of a file that moved only what changed in it is new. */
+const DIFF = ['diff', '--no-color', '--no-ext-diff', '--no-textconv', '--find-renames', '--ignore-submodules']
 const MAX_OUTPUT = 32 * 2 ** 20
 const MAX_TEXT = 400_000
 const MOST_FILES = 200
@@ -82,20 +83,34 @@ async function changedFiles(
   tree: string,
   signal: AbortSignal,
 ): Promise<ChangedFile[]> {
-  const listed = await git(root, [...DIFF, ...between, '--name-only', '-z', '--diff-filter=AMT', '--'], signal)
-  const paths = listed.split('\0').filter(path => path !== '' && !GENERATED.test(path))
+  const listed = await git(root, [...DIFF, ...between, '--name-status', '-z', '--diff-filter=AMTR', '--'], signal)
+  const changes = changesOf(listed).filter(({ path }) => !GENERATED.test(path))
   const files: ChangedFile[] = []
-  for (const path of paths.slice(0, MOST_FILES)) {
+  for (const { path, old } of changes.slice(0, MOST_FILES)) {
     const text = await git(root, ['cat-file', 'blob', `${tree}:${path}`], signal).catch((thrown: unknown) => {
       if (signal.aborted) throw thrown
       // A submodule is no file.
       return '\0'
     })
     if (text.length > MAX_TEXT || text.includes('\0')) continue
-    const lines = linesOf(await git(root, [...DIFF, ...between, '-U0', '--', path], signal))
+    const names = old === undefined ? [path] : [old, path]
+    const lines = linesOf(await git(root, [...DIFF, ...between, '-U0', '--', ...names], signal))
     if (lines.length > 0) files.push({ path, lines, text })
   }
   return files
+}
+
+/** `M\0path\0` of each, and of a file that moved `R100\0old\0path\0`. */
+function changesOf(listed: string): { path: string; old?: string }[] {
+  const fields = listed.split('\0')
+  const changes: { path: string; old?: string }[] = []
+  for (let at = 0; at + 1 < fields.length; ) {
+    const status = fields[at++]!
+    const first = fields[at++]!
+    if (status.startsWith('R')) changes.push({ path: fields[at++]!, old: first })
+    else changes.push({ path: first })
+  }
+  return changes
 }
 
 /** New lines by the heads of a diff's hunks; near ones are taken together. */

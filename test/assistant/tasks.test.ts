@@ -29,7 +29,43 @@ test('fix: the block is replaced, and the model is told the problem and its line
   assert.match(told()[0]!, /`return a\.lenght`:\nts 2551: Property/)
 })
 
-const imports: [name: string, before: string, line: string, after: string][] = [
+const imports: [name: string, before: string, line: string, after: string, path?: string][] = [
+  [
+    'into the script of a Vue file',
+    '<template>\n  <p>a</p>\n</template>\n<script setup lang="ts">\n  import a from "a"\n  c▮()\n</script>\n',
+    'import c from "c"',
+    '<template>\n  <p>a</p>\n</template>\n<script setup lang="ts">\n  import a from "a"\n  import c from "c"\n  c()\n</script>\n',
+    'src/a.vue',
+  ],
+  [
+    'nowhere in a page without a script',
+    '<template>\n  {{ c▮ }}\n</template>\n',
+    'import c from "c"',
+    '<template>\n  {{ c }}\n</template>\n',
+    'src/a.svelte',
+  ],
+  ['behind a directive', "'use client'\n\nc▮()\n", "import c from 'c'", "'use client'\nimport c from 'c'\n\nc()\n"],
+  [
+    'behind the docstring of a module',
+    '#!/usr/bin/python\n# -*- coding: utf-8 -*-\n"""Says what\nit does."""\n\nc▮()\n',
+    'import c',
+    '#!/usr/bin/python\n# -*- coding: utf-8 -*-\n"""Says what\nit does."""\nimport c\n\nc()\n',
+    'a.py',
+  ],
+  [
+    'behind the package of Java',
+    'package a.b;\n\nclass A { List▮ x; }\n',
+    'import java.util.List;',
+    'package a.b;\nimport java.util.List;\n\nclass A { List x; }\n',
+    'A.java',
+  ],
+  [
+    'behind a block of Go',
+    'package a\n\nimport (\n\t"os"\n)\n\nfunc f() { fmt▮.P() }\n',
+    'import "fmt"',
+    'package a\n\nimport (\n\t"os"\n)\nimport "fmt"\n\nfunc f() { fmt.P() }\n',
+    'a.go',
+  ],
   [
     'behind the others',
     "import a from 'a'\nimport {\n  b,\n} from 'b'\n\nc▮()\n",
@@ -45,13 +81,18 @@ const imports: [name: string, before: string, line: string, after: string][] = [
   ],
   ['with line ends of Windows', 'import os\r\nc▮()\r\n', 'import c', 'import os\r\nimport c\r\nc()\r\n'],
 ]
-for (const [name, before, line, after] of imports) {
+for (const [name, before, line, after, path] of imports) {
   test(`fix: a missing import goes ${name}`, async () => {
-    const code = marked(before)
+    const code = marked(before, undefined, path)
     // The code itself stays.
     const { start, end } = selectedOrBlock(code)
     const { ask } = scriptedAsk([{ code: code.text.slice(start, end), import: line }])
-    assert.equal(edited(code.text, await fix(ask, code, 'c is not defined', signal)), after)
+    const edits = await fix(ask, code, 'c is not defined', signal).catch((thrown: { code?: string }) => {
+      // Nothing is left to change where the import has no place.
+      assert.equal(thrown.code, 'unusable_answer')
+      return []
+    })
+    assert.equal(edited(code.text, edits), after)
   })
 }
 
@@ -385,4 +426,19 @@ test('explain and ask: the selection, the problems, the question', async () => {
   assert.equal(await answerQuestion(ask, code, { question: 'Why?', prose: 'vi' }, signal), 'It calls b.')
   assert.match(told()[0]!, /Part to explain:\n```typescript\nb\(\)\n```\n[\s\S]*- ts 1: no/)
   assert.match(told()[1]!, /Vietnamese[\s\S]*Question: Why\?/)
+})
+
+test('in a Vue file comments of script and markup are translated, and a function is documented', async () => {
+  const page =
+    '<template>\n  <!-- Nút bấm -->\n  <p>a</p>\n</template>\n<script>\n// Cộng lại\nfunction add(a, b) {\n  return a + b\n}\n</script>\n'
+  const whole = { ...marked(page.replace('<p>', '▮<p>'), 'vue', 'a.vue'), start: 0, end: page.length }
+  const { ask } = scriptedAsk([{ translations: ['Button', 'Adds up'] }])
+  const translated = edited(page, await translate(ask, whole, signal))
+  assert.equal(translated, page.replace('Nút bấm', 'Button').replace('Cộng lại', 'Adds up'))
+  const code = marked(page.replace('// Cộng lại\n', '').replace('add(', 'ad▮d('), 'vue', 'a.vue')
+  const documented = scriptedAsk([{ summary: 'Adds.', parameters: [], returns: '' }])
+  assert.match(
+    edited(code.text, await document(documented.ask, code, signal)),
+    /<script>\n\/\*\* Adds\. \*\/\nfunction add/,
+  )
 })

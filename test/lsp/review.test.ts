@@ -377,6 +377,49 @@ test('what is staged is reviewed file by file, the changed lines alone, and show
   )
 })
 
+test('of a file that moved only what changed is reviewed; deleted, binary and merely moved ones are left out', async context => {
+  const { folder, git, write } = repository(context)
+  write('moved.js', `${'same(a, b, c)\n'.repeat(30)}`)
+  write('gone.js', 'gone()\n')
+  git('add', '.')
+  git('commit', '-q', '-m', 'More')
+  git('mv', 'moved.js', 'dir/tới đây.js')
+  git('mv', 'b.py', 'dir/only moved.py')
+  git('rm', '-q', 'gone.js')
+  write('dir/tới đây.js', `${'same(a, b, c)\n'.repeat(30)}fresh(z)\n`)
+  write('picture.png', 'PNG\0\0\0')
+  git('add', '.')
+  const server = await reviewer(context, [[finding('fresh(z)'), finding('same(a, b, c)')]])
+  const answer = await review(server, { scope: 'staged', workspace: folder })
+  assert.deepEqual(answer, { files: 1, findings: 1, dropped: 1 })
+  assert.match(JSON.stringify(server.models.generated[0]!.prompt), /tới đây\.js.*\+fresh\(z\)/)
+})
+
+test('a repository without a commit: what is staged is reviewed, and a branch is not known', async context => {
+  const folder = temporary(context)
+  execFileSync('git', ['init', '-q', '-b', 'main'], { cwd: folder, stdio: 'pipe' })
+  writeFileSync(join(folder, 'a.js'), 'five(x)\n')
+  execFileSync('git', ['add', '.'], { cwd: folder, stdio: 'pipe' })
+  const server = await reviewer(context, [[finding('five(x)')]])
+  assert.deepEqual(await review(server, { scope: 'staged', workspace: folder }), { files: 1, findings: 1, dropped: 0 })
+  assert.equal(await review(server, { scope: 'branch', workspace: folder }), null)
+  const told = server.client.received.filter(({ method }) => method === 'window/showMessage')
+  assert.match(JSON.stringify(told), /There is no branch 'main'/)
+})
+
+test('without git the user is told to install it', async context => {
+  const { PATH } = process.env
+  const none = temporary(context)
+  const server = await reviewer(context, [[]])
+  context.after(() => {
+    process.env.PATH = PATH
+  })
+  process.env.PATH = none
+  assert.equal(await review(server, { scope: 'staged', workspace: none }), null)
+  const told = server.client.received.filter(({ method }) => method === 'window/showMessage')
+  assert.match(JSON.stringify(told), /git was not found, .* Install git\./)
+})
+
 test('a branch is compared with where it left another', async context => {
   const { folder, git, write } = repository(context)
   git('checkout', '-q', '-b', 'topic')

@@ -248,7 +248,10 @@ const REQUESTS = [
   'textDocument/codeAction',
   'codeAction/resolve',
   'workspace/executeCommand',
-  ...Object.values(EDITOR_MESSAGES).filter(name => !['aiHub/visited', 'aiHub/accepted'].includes(name)),
+  // The other ones are notifications.
+  ...Object.values(EDITOR_MESSAGES).filter(
+    name => !['aiHub/visited', 'aiHub/accepted', 'aiHub/problem'].includes(name),
+  ),
 ]
 const NOTIFICATIONS = [
   'textDocument/didOpen',

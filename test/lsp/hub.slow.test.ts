@@ -79,3 +79,28 @@ test('an editor over standard input and output: the bridge finds the hub, and en
   // The hub lives on.
   assert.equal((await fetch(`${hub.url}/health`)).status, 200)
 })
+
+test('a worker that is killed in the middle of an answer is told of once, and the next request starts it anew', async context => {
+  const hub = await realHub(context, { code: RANDOM_CHAT })
+  const client = await socketClient(context, recordOf(hub))
+  await client.initialize()
+  // Long enough to be read for a while.
+  client.open(URI, `const a = compute(\n${'const value = other(1, 2)\n'.repeat(200)}`)
+  const shown = (): string[] =>
+    client.received
+      .filter(({ method }) => method === 'window/showMessage')
+      .map(({ params }) => (params as { message: string }).message)
+  await client.complete(URI, 0, 18, 1).result
+  const { pid } = hub.models.get('code')
+  const asked = client.request('aiHub/ask', { uri: URI, question: 'Why?' })
+  while (hub.models.get('code').inUse === 0) await new Promise(resolve => setTimeout(resolve, 1))
+  process.kill(pid!, 'SIGKILL')
+  assert.equal(await asked, null)
+  assert.equal(shown().length, 1, shown().join())
+  assert.ok(Array.isArray(await client.complete(URI, 0, 18, 1).result))
+  client.type(URI, 2, 0, 18, 'b, ')
+  assert.ok(Array.isArray(await client.complete(URI, 0, 21, 1).result))
+  assert.equal(shown().length, 1, shown().join())
+  assert.notEqual(hub.models.get('code').pid, pid)
+  assert.equal(hub.models.get('code').state, 'ready')
+})

@@ -19,7 +19,11 @@ export type HubState = {
   system?: SystemStatus
 }
 
-export function watchHub(bridge: Bridge): Store<HubState> {
+/** With what reads the models again: their speeds change without an event. */
+export type Hub = Store<HubState> & { refresh(): void }
+
+/** @param hear is told every event as well */
+export function watchHub(bridge: Bridge, hear: (event: HubEvent) => void = () => {}): Hub {
   const store = createStore<HubState>({ models: [], pulls: [], known: false, connected: false, lost: false })
   let reading = false
   let again = false
@@ -63,6 +67,7 @@ export function watchHub(bridge: Bridge): Store<HubState> {
       }
     },
     event(event: HubEvent) {
+      hear(event)
       if (event.type === 'model.progress') change(event.id, { progress: event.fraction })
       else if (event.type === 'model.pull') store.set({ pulls: withPull(store.get().pulls, event.pull) })
       else if (event.type === 'system.load') store.set({ load: event.load })
@@ -70,7 +75,7 @@ export function watchHub(bridge: Bridge): Store<HubState> {
     },
   })
   void read()
-  return store
+  return { ...store, refresh: () => void read() }
 }
 
 /** In the place of what was known of it; one that was discarded is gone. */

@@ -2,12 +2,18 @@
 import type { ReactNode } from 'react'
 import type { Bridge, PageName } from './bridge.ts'
 
-export function PageLink(props: { bridge: Bridge; to: PageName; route?: string; children: ReactNode }) {
-  const { bridge, to, route, children } = props
+export function PageLink(props: { bridge: Bridge; to: PageName; route?: string; name?: string; children: ReactNode }) {
+  const { bridge, to, route, name, children } = props
   const { pages } = bridge
-  if ('address' in pages) return <a href={pages.address(to, route)}>{children}</a>
+  if ('address' in pages) {
+    return (
+      <a href={pages.address(to, route)} aria-label={name}>
+        {children}
+      </a>
+    )
+  }
   return (
-    <button type="button" className="link" onClick={() => pages.open(to, route)}>
+    <button type="button" className="link" aria-label={name} onClick={() => pages.open(to, route)}>
       {children}
     </button>
   )

@@ -170,6 +170,7 @@ export function toModelStatus(status: ModelStatus): ModelStatusOut {
     ...(context_size !== undefined && { context_size }),
     ...(status.progress !== undefined && { progress: status.progress }),
     ...(error !== undefined && { error }),
+    ...(status.errorCode !== undefined && { error_code: status.errorCode }),
     ...(status.lastUsedMs !== undefined && { last_used_ms: status.lastUsedMs }),
     ...(description !== undefined && { description }),
     ...(specialties !== undefined && { specialties }),

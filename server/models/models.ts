@@ -1,4 +1,5 @@
 /** The seam that the doors see: models by id, loaded on demand and kept while someone uses them. */
+import type { ErrorCode } from '../lib/error.ts'
 import type { ModelFile, ModelState } from '../wire/model.ts'
 import type { Answer, Ask, Generate, GenerateEvent, ModelInfo, WorkerStats } from '../wire/worker.ts'
 
@@ -10,6 +11,7 @@ export type ModelStatus = {
   progress?: number
   /** The last failure, until the next load. */
   error?: string
+  errorCode?: ErrorCode
   info?: ModelInfo
   stats?: WorkerStats
   pid?: number

@@ -2,7 +2,7 @@
  * When a model is loaded and whether it fits: on demand, several at once while their memory is really there, the least
  * recently used idle one making room, a busy one never.
  */
-import { HubError } from '../lib/error.ts'
+import { type ErrorCode, HubError } from '../lib/error.ts'
 import type { Log } from '../lib/log.ts'
 import type { Memory } from '../lib/memory.ts'
 import type { ModelFile, ModelState } from '../wire/model.ts'
@@ -67,6 +67,7 @@ type Entry = {
   state: ModelState
   progress?: number
   error?: string
+  errorCode?: ErrorCode
   resident?: Resident
   loading?: Promise<Resident>
   /** Requests between asking for the model and holding it; it must not be unloaded under them. */
@@ -258,7 +259,7 @@ export class Scheduler implements Models {
   }
 
   #status(entry: Entry): ModelStatus {
-    const { file, state, progress, error, resident } = entry
+    const { file, state, progress, error, errorCode, resident } = entry
     const lastUsedMs = resident?.lastUsedMs ?? entry.lastUsedMs
     return {
       file,
@@ -267,6 +268,7 @@ export class Scheduler implements Models {
       estimatedBytes: resident?.needBytes ?? (file.facts === undefined ? 0 : this.#estimate(file).totalBytes),
       ...(progress !== undefined && { progress }),
       ...(error !== undefined && { error }),
+      ...(errorCode !== undefined && { errorCode }),
       ...(lastUsedMs !== undefined && { lastUsedMs }),
       ...(resident !== undefined && { info: resident.worker.info }),
       ...(resident?.worker.stats !== undefined && { stats: resident.worker.stats }),
@@ -332,13 +334,14 @@ export class Scheduler implements Models {
       void worker.exited.then(exit => this.#gone(entry, resident, exit.expected))
       delete entry.progress
       delete entry.error
+      delete entry.errorCode
       this.#set(entry, { state: 'ready', resident })
       this.#deps.record(entry.file, plan.options, worker.info, resident.speeds)
       return resident
     } catch (thrown) {
       const error = HubError.from(thrown)
       delete entry.progress
-      this.#set(entry, { state: 'failed', error: error.message })
+      this.#set(entry, { state: 'failed', error: error.message, errorCode: error.code })
       throw error
     } finally {
       delete entry.loading
@@ -573,7 +576,11 @@ export class Scheduler implements Models {
     if (expected || entry.resident !== resident) return
     delete entry.resident
     this.#deps.log.error('a worker ended unexpectedly', { model: entry.file.id, pid: resident.worker.pid })
-    this.#set(entry, { state: 'failed', error: 'its process ended unexpectedly; the next request starts a fresh one' })
+    this.#set(entry, {
+      state: 'failed',
+      error: 'its process ended unexpectedly; the next request starts a fresh one',
+      errorCode: 'worker_crashed',
+    })
     this.#wake()
   }
 

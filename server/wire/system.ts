@@ -46,6 +46,7 @@ export const ModelStatusOut = z.object({
   state: ModelState,
   progress: z.number().optional().describe('0 to 1 while loading'),
   error: z.string().optional(),
+  error_code: z.string().optional().describe('of a load that failed: `insufficient_memory`, `model_load_failed`, ...'),
   bytes: z.number(),
   files: z.int(),
   estimated_bytes: z.number(),

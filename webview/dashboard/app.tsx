@@ -1,20 +1,41 @@
 /** The dashboard: the list of its parts, and the one that the route names. */
 import { lazy, type ReactNode, Suspense, useEffect, useMemo, useRef, useState, useSyncExternalStore } from 'react'
 import type { Bridge } from '../bridge.ts'
-import type { HubState } from '../hub_state.ts'
-import { IconButton } from '../icons.tsx'
+import type { Hub } from '../hub_state.ts'
+import { Icon, IconButton, type IconName } from '../icons.tsx'
 import { KeyDialog } from '../key_dialog.tsx'
 import { PageLink } from '../page_link.tsx'
 import { Preferences } from '../preferences.tsx'
-import { type Store, useStore } from '../store.ts'
+import { useStore } from '../store.ts'
 import { chooseLanguage, LANGUAGES, type Language, LanguageContext } from '../texts.ts'
+import { useModelActions } from './actions.ts'
+import type { Known } from './known.ts'
+import type { Live } from './live.ts'
+import { ModelsTab } from './models_tab.tsx'
+import { OverviewTab } from './overview_tab.tsx'
 import type { Parts } from './parts.ts'
+import { RequestsTab } from './requests_tab.tsx'
+import { SettingsTab } from './settings_tab.tsx'
+import { SystemTab } from './system_tab.tsx'
 import { readRoute, TABS, type Tab, writeRoute } from './tabs.ts'
 import { DASHBOARD_TEXTS } from './texts.ts'
 
 const TrainingHalf = lazy(() => import('./training/all.tsx').then(({ TrainingHalf }) => ({ default: TrainingHalf })))
 
-export function App({ bridge, hub }: { bridge: Bridge; hub: Store<HubState> }) {
+const isTraining = (tab: Tab): boolean => tab === 'training' || tab === 'datasets' || tab === 'adapters'
+
+const ICONS: { [tab in Tab]: IconName } = {
+  overview: 'gauge',
+  models: 'chip',
+  requests: 'list',
+  training: 'curve',
+  datasets: 'stack',
+  adapters: 'plug',
+  settings: 'options',
+  system: 'info',
+}
+
+export function App({ bridge, hub, live, known }: { bridge: Bridge; hub: Hub; live: Live; known: Known }) {
   const [language, setLanguage] = useState<Language>(() =>
     chooseLanguage([bridge.kept.get('language') ?? '', ...bridge.languages]),
   )
@@ -25,10 +46,30 @@ export function App({ bridge, hub }: { bridge: Bridge; hub: Store<HubState> }) {
   const t = LANGUAGES[language]
   const d = DASHBOARD_TEXTS[language]
   const lost = useStore(hub, state => state.lost)
+  const connected = useStore(hub, state => state.connected)
+  const acting = useModelActions(bridge, hub.refresh)
   const parts: Parts = useMemo(
-    () => ({ bridge, hub, rest, go: (to, behind) => bridge.route.set(writeRoute(to, behind)) }),
-    [bridge, hub, rest],
+    () => ({
+      bridge,
+      hub,
+      live,
+      known,
+      acting,
+      rest,
+      go(to, behind) {
+        bridge.route.set(writeRoute(to, behind))
+        // What was clicked may be gone with the tab that it stood in.
+        main.current?.focus()
+      },
+    }),
+    [bridge, hub, live, known, acting, rest],
   )
+
+  useEffect(() => {
+    if (!connected) return
+    void live.read()
+    void known.read()
+  }, [connected, live, known])
 
   useEffect(() => {
     document.documentElement.lang = language
@@ -66,6 +107,7 @@ export function App({ bridge, hub }: { bridge: Bridge; hub: Store<HubState> }) {
                     setMenu(false)
                   }}
                 >
+                  <Icon name={ICONS[each]} />
                   {d.tabs[each]}
                 </button>
               </li>
@@ -103,7 +145,7 @@ export function App({ bridge, hub }: { bridge: Bridge; hub: Store<HubState> }) {
               </p>
             )}
           </div>
-          <div className="content">
+          <div className={`content ${isTraining(tab) ? '' : 'watch'}`} key={tab}>
             <Suspense>
               <Shown tab={tab} {...parts} />
             </Suspense>
@@ -116,6 +158,18 @@ export function App({ bridge, hub }: { bridge: Bridge; hub: Store<HubState> }) {
 }
 
 function Shown({ tab, ...parts }: Parts & { tab: Tab }): ReactNode {
-  if (tab === 'training' || tab === 'datasets' || tab === 'adapters') return <TrainingHalf tab={tab} {...parts} />
-  return null
+  switch (tab) {
+    case 'overview':
+      return <OverviewTab {...parts} />
+    case 'models':
+      return <ModelsTab {...parts} />
+    case 'requests':
+      return <RequestsTab {...parts} />
+    case 'settings':
+      return <SettingsTab {...parts} />
+    case 'system':
+      return <SystemTab {...parts} />
+    default:
+      return <TrainingHalf tab={tab} {...parts} />
+  }
 }

@@ -5,6 +5,7 @@ import type { QualityReport } from '../server/wire/quality.ts'
 import type { Api } from './api.ts'
 import type { MarkdownPages } from './markdown.ts'
 import { idOf, type ModelArgument } from './models.ts'
+import { changeSetting, readSettings } from './settings.ts'
 import { withCancel } from './train.ts'
 import type { AdapterNode, DatasetNode, JobNode, VersionNode } from './training_view.ts'
 
@@ -28,7 +29,13 @@ export async function deleteAdapter({ api }: Deps, node: AdapterNode | VersionNo
     node.kind === 'version'
       ? vscode.l10n.t('Delete this version of {0}?', node.adapter.id)
       : vscode.l10n.t('Delete the adapter {0} with its older versions?', node.id)
-  if (await isSure(message)) await api.deleteAdapter(node.id)
+  if (!(await isSure(message))) return
+  await api.deleteAdapter(node.id)
+  if (node.kind === 'version') return
+  // What is gone can be in use no longer: the best model there is takes its place.
+  const { completion, chat } = readSettings()
+  if (completion.model === node.id) await changeSetting('completion.model', '')
+  if (chat.model === node.id) await changeSetting('chat.model', '')
 }
 
 /** Makes an older version the current one. */

@@ -18,6 +18,8 @@ export type Editor = {
   open(): Promise<void>
   /** Runs the suite of a bundled file in the extension host; the exit code. Only with the extension as `suite`. */
   runSuite(file: string, timeoutMs: number): Promise<unknown>
+  /** The settings of the user as they are in their file now. */
+  settings(): { [name: string]: unknown }
   /** What the server of VS Code wrote. */
   log(): string
 }
@@ -188,6 +190,7 @@ export async function startEditor(context: Closing, options: EditorOptions): Pro
     workspace,
     outside,
     log,
+    settings: () => JSON.parse(readFileSync(join(folder, 'data', 'User', 'settings.json'), 'utf8')),
     async open() {
       await page.goto(address())
     },

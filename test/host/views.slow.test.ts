@@ -150,6 +150,7 @@ test('the views of models and training', options, async context => {
         readdirSync(join(home.folder, 'trained_models', TINY_CHAT)).filter(name => name.endsWith('.gguf')).length === 0
       )
     })
+    await becomes('the settings without it', async () => editor.settings()['aiHub.chat.model'] === '')
     await shot('deleted')
   })
 

@@ -145,6 +145,11 @@ async function dashboard(browser: Browser): Promise<void> {
     // Charts are drawn, and figures come by the next event of the hub.
     await page.waitForTimeout(3000)
   }
+  /** Behind the help for a hub that has the starter only. */
+  const below = async (page: Page): Promise<void> => {
+    await settled(page)
+    await page.evaluate("document.querySelector('.overview > .bar')?.scrollIntoView()")
+  }
   const run = async (page: Page): Promise<void> => {
     await page.locator('.canvas canvas').first().waitFor()
     await settled(page)
@@ -155,7 +160,7 @@ async function dashboard(browser: Browser): Promise<void> {
   const narrow = { viewport: NARROW, deviceScaleFactor: 1.5 }
   await picture(browser, 'dashboard_narrow_light', at(`training/${job.id}`), { colorScheme: 'light', ...narrow }, run)
   await picture(browser, 'dashboard_light', at('overview'), { colorScheme: 'light' }, settled)
-  await picture(browser, 'dashboard_dark', at('overview'), { colorScheme: 'dark', locale: 'vi-VN' }, settled)
+  await picture(browser, 'dashboard_dark', at('overview'), { colorScheme: 'dark', locale: 'vi-VN' }, below)
   await picture(browser, 'dashboard_models', at('models'), { colorScheme: 'light' }, settled)
   await picture(browser, 'dashboard_narrow_dark', at('overview'), { colorScheme: 'dark', ...narrow }, settled)
 }

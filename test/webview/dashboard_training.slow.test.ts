@@ -1,16 +1,21 @@
 /** The training tabs in a real browser against a real hub: from a file to a judged adapter, steered, looked at, and attacked. */
 import assert from 'node:assert/strict'
-import { mkdirSync } from 'node:fs'
+import { mkdirSync, readFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import type { Browser, BrowserContextOptions, Page } from 'playwright-core'
+import type { AdapterOut } from '../../server/wire/adapter.ts'
 import type { DatasetOut } from '../../server/wire/dataset.ts'
 import type { TrainingJobOut } from '../../server/wire/training.ts'
 import { RANDOM_CHAT } from '../helpers/real_hub.ts'
 import { needBrowser, openBrowser, type PagesHub, pagesHub, visit } from './browser.ts'
 
 const SHOTS = join(import.meta.dirname, 'shots')
+const AXE = createRequire(import.meta.url).resolve('axe-core/axe.min.js')
 const HOSTILE = '<img src=x onerror="window.hacked=1"><script>window.hacked=1</script>[x](javascript:window.hacked=1)'
+/** Training and evaluation share the machine's cores with other tests. */
+const PATIENCE_MS = 300_000
 const SECRET = 'ghp_aB3dE5fG7hI9jK1lM3nO5pQ7rS9tU1vW3xY5'
 
 const line = (question: string, answer: string): string =>
@@ -170,7 +175,7 @@ describe('the training tabs of the dashboard', needBrowser(), () => {
       await button(page, 'Ask now').click()
       await page.locator('.answers').first().waitFor()
       await button(page, 'Resume').click()
-      await page.getByText('tiny:plus is ready.').waitFor()
+      await page.getByText('tiny:plus is ready.').waitFor({ timeout: PATIENCE_MS })
       const done = await newestJob()
       assert.deepEqual([done.status, done.result_model], ['succeeded', 'tiny:plus'])
       await page.screenshot({ path: join(SHOTS, 'training-run.png'), fullPage: true })
@@ -183,7 +188,224 @@ describe('the training tabs of the dashboard', needBrowser(), () => {
       await chosen(page, 'Compare with a second model', 'tiny:plus')
       await chosen(page, 'Model', 'tiny')
     }))
+
+  /** From a filled form to the run that it begins. */
+  const begin = async (page: Page): Promise<void> => {
+    await button(page, 'Show the plan').click()
+    await button(page, 'Yes, start the run').click()
+  }
+  /** Presses the button, and yes in the dialog that asks. */
+  const agree = async (page: Page, name: string | RegExp, yes: string): Promise<void> => {
+    await button(page, name).first().click()
+    await page.locator('dialog[open]').getByRole('button', { name: yes, exact: true }).click()
+  }
+
+  test('a run of the same name keeps the older version, and both are drawn in one picture', () =>
+    open('training/.new/sums', async page => {
+      await page.getByLabel('Name of the adapter').fill('plus')
+      await page.getByLabel('Keep an adapter of that name as an older version').check()
+      await page.getByLabel('Compare with the base afterwards').uncheck()
+      await page.getByLabel('Epochs').fill('2')
+      await begin(page)
+      await page.getByText('tiny:plus is ready.').waitFor({ timeout: PATIENCE_MS })
+      await page.getByText('Compare with other runs').click()
+      await page.locator('.checks').getByLabel(/^plus/).check()
+      await page
+        .locator('.legend')
+        .first()
+        .getByText(/Validation loss, plus \(/)
+        .waitFor()
+
+      // With the keyboard alone: closer, to the right, and back to the whole.
+      const chart = page.getByRole('group', { name: 'Loss by step' })
+      const whole = chart.getByRole('button', { name: 'Whole run: Loss by step' })
+      assert.equal(await whole.getAttribute('aria-disabled'), 'true')
+      await chart.getByRole('button', { name: 'Zoom in: Loss by step' }).focus()
+      await page.keyboard.press('+')
+      assert.equal(await whole.getAttribute('aria-disabled'), 'false')
+      await page.keyboard.press('ArrowRight')
+      await page.keyboard.press('0')
+      assert.equal(await whole.getAttribute('aria-disabled'), 'true')
+      const box = (await chart.locator('.u-over').boundingBox())!
+      await page.mouse.move(box.x + 30, box.y + 60)
+      await page.mouse.down()
+      await page.mouse.move(box.x + 150, box.y + 60, { steps: 4 })
+      await page.mouse.up()
+      assert.equal(await whole.getAttribute('aria-disabled'), 'false')
+      await page.mouse.dblclick(box.x + 60, box.y + 60)
+      assert.equal(await whole.getAttribute('aria-disabled'), 'true')
+      await chart.getByText('The figures as a table').click()
+      assert.ok((await chart.locator('tbody tr').count()) >= 2)
+      // For those who do not see the picture.
+      assert.match(await chart.locator('ul.hidden').innerText(), /Loss, plus: from [\d.]+ to [\d.]+ at step \d+/)
+
+      await page.getByText('The job succeeded: tiny:plus can be used.').waitFor()
+      const [adapter] = (await api<{ data: AdapterOut[] }>('/v1/training/adapters')).data
+      assert.deepEqual([adapter!.id, adapter!.version, adapter!.versions.length], ['tiny:plus', 2, 1])
+    }))
+
+  test('a run is cancelled, and what it answers is asked while it goes on', () =>
+    open('training/.new/sums', async page => {
+      await page.getByLabel('Name of the adapter').fill('long')
+      await page.getByLabel('Epochs').fill('900')
+      await page.getByText('More hyperparameters').click()
+      await page.getByLabel('Steps between checkpoints').fill('5')
+      await begin(page)
+      await page.getByLabel('Ask again at every checkpoint').check()
+      // The base is loaded since its tokens were counted: nobody has to ask.
+      await page.locator('.answers').nth(3).waitFor({ state: 'attached' })
+      const first = page.locator('.answers').first()
+      assert.match(await first.innerText(), /Question\n+What is \d+ plus one\?\n+In the data\n+It is \d+, of course\./)
+      await agree(page, 'Cancel the run', 'Cancel the run')
+      await page.locator('.standing .badge', { hasText: 'cancelled' }).waitFor()
+      await button(page, 'Resume').waitFor()
+      assert.equal((await newestJob()).status, 'cancelled')
+    }))
+
+  test('an evaluation says whether it is better, with its interval', () =>
+    open('adapters', async page => {
+      await button(page, 'New evaluation').click()
+      assert.equal(await page.getByLabel('Compared with').inputValue(), 'tiny')
+      await page
+        .getByLabel('Candidate')
+        .selectOption('tiny:plus@1')
+        .catch(() => undefined)
+      await page.getByLabel('Most samples').fill('20')
+      await button(page, 'Start the evaluation').click()
+      await page.locator('.verdict').waitFor({ timeout: PATIENCE_MS })
+      const loss = page.locator('.metrics li', { hasText: 'Loss of the answers' })
+      assert.match(await loss.innerText(), /difference [+−][\d.]+, with [\d.]+% between [+−]?[\d.]+ and [+−]?[\d.]+/)
+      assert.equal(await loss.locator('svg.interval').count(), 1)
+      await page.getByText('Fixed questions', { exact: true }).click()
+      assert.ok((await page.locator('tbody tr').count()) > 20)
+      await page.screenshot({ path: join(SHOTS, 'training-evaluation.png'), fullPage: true })
+    }))
+
+  test('votes of the chat page are shown with their interval, and a test is stopped', async () => {
+    const post = (path: string, body: object) =>
+      fetch(pages.hub.url + path, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify(body),
+      }).then(response => response.json() as Promise<{ id: string }>)
+    const models = { base: { model: 'tiny' }, candidate: { model: 'tiny:plus' } }
+    const { id } = await post('/v1/ab_tests', { name: 'side', ...models })
+    for (const [signal, model] of [
+      ['good', 'tiny:plus'],
+      ['bad', 'tiny'],
+    ]) {
+      await post(`/v1/ab_tests/${id}/votes`, { signal, model })
+    }
+    await open('adapters', async page => {
+      const row = page.locator('.metrics li', { hasText: 'tiny:plus / tiny' })
+      await row.getByText('1 good, 0 bad').waitFor()
+      await agree(page, 'Stop: tiny:plus / tiny', 'Stop')
+      await row.getByText('stopped').waitFor()
+    })
+  })
+
+  test('an adapter is described, exported, merged, rolled back and deleted', () =>
+    open(
+      'adapters/tiny:plus',
+      async page => {
+        await button(page, 'Copy the model name').click()
+        await page.getByText('Copied', { exact: true }).waitFor()
+        assert.equal(await page.evaluate('navigator.clipboard.readText()'), 'tiny:plus')
+        await page.getByText('Settings of the adapter').click()
+        await page.getByLabel('Description').fill(HOSTILE)
+        await page.getByLabel('Strength').fill('0.5')
+        await button(page, 'Save').click()
+        await page.getByLabel('Strength').and(page.locator('[value="0.5"]')).waitFor({ state: 'attached' })
+        const card = async () => (await api<AdapterOut>('/v1/training/adapters/tiny:plus')).card
+        assert.equal((await card()).description, HOSTILE)
+        assert.equal((await card()).scale, 0.5)
+
+        await page.getByText('Export for PEFT').first().click()
+        await button(page, 'Export for PEFT').click()
+        await page.getByText(/^Written to .*\.$/).waitFor()
+        await page.getByText('Merge into a model').first().click()
+        await button(page, 'Merge into a model').click()
+        await page.getByText(/^tiny-plus is there/).waitFor()
+
+        await agree(page, 'Roll back to it: version 1', 'Roll back to it')
+        await page.getByText('Version 1 is in use now.').waitFor()
+        await page.screenshot({ path: join(SHOTS, 'training-adapter.png'), fullPage: true })
+        await agree(page, 'Delete the adapter', 'Delete the adapter')
+        await page.getByText('There is no adapter yet.').waitFor()
+      },
+      { permissions: ['clipboard-read', 'clipboard-write'] },
+    ))
+
+  for (const [name, options] of Object.entries<BrowserContextOptions>({
+    light: { colorScheme: 'light', viewport: { width: 1280, height: 1900 } },
+    dark: { colorScheme: 'dark', viewport: { width: 1280, height: 1900 } },
+    contrast: { contrast: 'more', colorScheme: 'dark', viewport: { width: 1280, height: 1900 } },
+    narrow_light: { colorScheme: 'light', viewport: { width: 320, height: 1900 } },
+    narrow_dark: { colorScheme: 'dark', viewport: { width: 320, height: 1900 }, locale: 'vi-VN' },
+  })) {
+    test(`${name}: readable for everyone, and nothing sticks out`, async () => {
+      const { data } = await api<{ data: TrainingJobOut[] }>('/v1/training/status')
+      const run = data.find(({ status }) => status === 'succeeded')!
+      const routes = {
+        list: 'datasets',
+        report: 'datasets/sums',
+        import: 'datasets/.import',
+        runs: 'training',
+        new: 'training/.new/sums',
+        run: `training/${run.id}`,
+        adapters: 'adapters',
+      }
+      await open(
+        routes.list,
+        async page => {
+          for (const [place, route] of Object.entries(routes)) {
+            await page.evaluate(`location.hash = ${JSON.stringify(route)}`)
+            if (place === 'run') await page.locator('canvas').nth(1).waitFor()
+            else if (place === 'report') {
+              await page.locator('.columns select').selectOption('1')
+              await page.locator('.findings > li').nth(1).waitFor()
+            } else if (place === 'adapters') await page.locator('.metrics li').first().waitFor()
+            else await page.locator('.form, .cards li').first().waitFor()
+            await page.evaluate("document.querySelectorAll('.training details').forEach(each => { each.open = true })")
+            await axe(page)
+            await staysInside(page)
+            await page.screenshot({ path: join(SHOTS, `training-${name}-${place}.png`) })
+          }
+        },
+        options,
+      )
+    })
+  }
+
+  test('a dataset is deleted after a question, which the Escape key answers with no', () =>
+    open('datasets/sums', async page => {
+      await button(page, 'Delete').click()
+      await page.keyboard.press('Escape')
+      assert.equal(await page.locator('dialog[open]').count(), 0)
+      await agree(page, 'Delete', 'Delete')
+      await page.getByText('There is no dataset yet.').waitFor()
+      assert.deepEqual((await api<{ data: unknown[] }>('/v1/training/datasets')).data, [])
+    }))
 })
+
+/** What axe finds wrong by WCAG 2.1 A and AA. */
+async function axe(page: Page): Promise<void> {
+  // The page's own policy lets no script in; the debugger may.
+  await page.evaluate(readFileSync(AXE, 'utf8'))
+  const found = await page.evaluate(`
+    axe.run({ runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa'] }).then(({ violations }) =>
+      violations.map(({ id, nodes }) => id + ': ' + nodes.map(({ html }) => html.slice(0, 160)).join(' | ')))`)
+  assert.deepEqual(found, [])
+}
+
+/** Nothing is wider than the window, but what scrolls by itself. */
+async function staysInside(page: Page): Promise<void> {
+  const wide = await page.evaluate(`[...document.querySelectorAll('.training *')]
+    .filter(element => !element.closest('.scroll, .log, .canvas, .hidden, dialog'))
+    .filter(element => element.getBoundingClientRect().right > innerWidth + 1)
+    .map(element => element.outerHTML.slice(0, 120))`)
+  assert.deepEqual(wide, [])
+}
 
 /** Waits until a list has this choice. */
 const chosen = (page: Page, label: string, value: string): Promise<void> =>

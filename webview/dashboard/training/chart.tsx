@@ -58,7 +58,7 @@ export function Chart(props: {
     { keys: ['-'], label: w.zoomOut, sign: '−', act: () => zoom(1 / ZOOM), off: range === undefined },
     { keys: ['ArrowLeft'], label: w.panLeft, sign: '←', act: () => shift(-SHIFT), off: range === undefined },
     { keys: ['ArrowRight'], label: w.panRight, sign: '→', act: () => shift(SHIFT), off: range === undefined },
-    { keys: ['0'], label: w.zoomReset, sign: '0', act: () => setRange(undefined), off: range === undefined },
+    { keys: ['0'], label: w.zoomReset, sign: '⤢', act: () => setRange(undefined), off: range === undefined },
   ]
   const press = (event: KeyboardEvent): void => {
     const action = actions.find(({ keys }) => keys.includes(event.key))

@@ -23,12 +23,15 @@ export function DatasetReport({ report }: { report: QualityReport }) {
       />
       <section>
         <h3>{w.found}</h3>
-        {found.length === 0 && <p className="done">{w.foundNothing}</p>}
-        <ul className="findings">
-          {found.map(finding => (
-            <FindingRow key={finding.id} finding={finding} samples={report.samples} />
-          ))}
-        </ul>
+        {found.length === 0 ? (
+          <p className="done">{w.foundNothing}</p>
+        ) : (
+          <ul className="findings">
+            {found.map(finding => (
+              <FindingRow key={finding.id} finding={finding} samples={report.samples} />
+            ))}
+          </ul>
+        )}
         {limited.map(({ id, limit }) => (
           <p key={id} className="hint">
             {w.findings[id]}: <span lang="en">{limit}</span>

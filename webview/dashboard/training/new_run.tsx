@@ -71,7 +71,6 @@ export function NewRun(props: Parts & { dataset: string; close(): void }) {
   }
   if (chosenDataset === undefined || chosenModel === undefined) return <p className="hint">{w.loading}</p>
 
-  const id = `${chosenModel.id}:${name.trim() === '' ? '…' : name.trim()}`
   const body = (): { [key: string]: unknown } => ({
     model_name: chosenModel.id,
     dataset: `${chosenDataset.name}:${chosenDataset.version}`,
@@ -151,7 +150,7 @@ export function NewRun(props: Parts & { dataset: string; close(): void }) {
         />
         <TextInput
           label={w.adapterName}
-          hint={w.adapterNameHint(id)}
+          hint={name.trim() === '' ? w.adapterNameless : w.adapterNameHint(`${chosenModel.id}:${name.trim()}`)}
           value={name}
           placeholder={w.automatic}
           set={setName}

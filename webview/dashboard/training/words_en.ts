@@ -6,24 +6,16 @@ export const en = {
   working: 'Working…',
   failedTo: 'That did not work: ',
   cancel: 'Cancel',
-  close: 'Close',
   back: 'Back to the list',
-  refresh: 'Read again',
   more: 'Show more',
   none: 'none',
   yes: 'yes',
   no: 'no',
-  on: 'on',
-  off: 'off',
   automatic: 'auto',
   version: (version: number) => `version ${version}`,
   samples: (count: string) => (count === '1' ? '1 sample' : `${count} samples`),
-  tokens: (count: string) => `${count} tokens`,
-  name: 'Name',
-  model: 'Model',
   dataset: 'Dataset',
   chooseModel: 'Choose a model',
-  chooseDataset: 'Choose a dataset',
   parts: { train: 'Training', validation: 'Validation', test: 'Test' },
   partsLong: { train: 'learned from', validation: 'measured during a run', test: 'kept for the evaluation' },
   kinds: {
@@ -38,7 +30,6 @@ export const en = {
   },
 
   // Datasets
-  datasets: 'Datasets',
   datasetsNone: 'There is no dataset yet.',
   datasetsNoneHint:
     'A dataset is what a model learns from: questions with the answers you wish for, your code, or texts. Import some, look at the report, then start a run.',
@@ -86,12 +77,10 @@ export const en = {
   doImport: 'Import',
   uploading: 'Uploading…',
   importing: 'Reading and checking…',
-  imported: (name: string, version: number) => `${name}, version ${version}, is ready.`,
   nothingChosen: 'Choose a file, or write something first.',
   problems: (count: string) => `${count} lines could not be read`,
   line: (line: number) => `line ${line}`,
   created: 'Made',
-  versions: 'Versions',
   openVersion: 'Version',
   madeOf: 'Made of',
   skippedFiles: (count: string, reason: string) => `${count} files left out: ${reason}`,
@@ -103,7 +92,6 @@ export const en = {
   deleteDataset: 'Delete',
   deleteDatasetSure: (name: string) =>
     `Delete “${name}” with all its versions? The files that it was made of stay. It cannot be brought back.`,
-  lostDataset: (name: string) => `There is no dataset “${name}” any more.`,
 
   // Quality
   kept: 'kept',
@@ -192,7 +180,6 @@ export const en = {
   removedSamples: 'Gone',
 
   // Runs
-  runs: 'Runs',
   runsNone: 'Nothing has been trained yet.',
   runsNoneHint:
     'A run teaches a model from a dataset and leaves a small adapter beside it. The model itself is never changed. You see the plan before anything starts.',
@@ -203,7 +190,7 @@ export const en = {
   baseHint: 'Its file is only read.',
   adapterName: 'Name of the adapter',
   adapterNameHint: (id: string) => `The trained model will be called ${id}.`,
-  datasetVersion: 'newest version',
+  adapterNameless: 'Left empty, a name is made up.',
   method: 'Method',
   methods: { supervised: 'Learn the answers', dpo: 'Prefer the chosen answers (DPO)' },
   evaluateAfter: 'Compare with the base afterwards',
@@ -287,7 +274,6 @@ export const en = {
   notes: 'What of the data was left out or mended',
   startRun: 'Yes, start the run',
   change: 'Change something',
-  started: 'The run was started.',
 
   // One run
   lostRun: 'There is no such run.',
@@ -323,7 +309,6 @@ export const en = {
   gradientNorm: 'Gradient norm',
   memory: 'Memory',
   device: 'GPU memory',
-  speed: 'Speed',
   checkpointAt: (step: string) => `last checkpoint at step ${step}`,
   restarts: (count: number, steps: string) => `restarted ${count} times, ${steps} steps done again`,
   pause: 'Pause',
@@ -387,7 +372,6 @@ export const en = {
   planOf: 'The plan and its reasons',
 
   // Adapters
-  adapters: 'Adapters',
   adaptersNone: 'There is no adapter yet.',
   adaptersNoneHint:
     'An adapter is what a run leaves: a small file beside its base, which answers as a model of its own. Train one first.',
@@ -415,7 +399,6 @@ export const en = {
   pinHint: 'A context of its own: no taking turns with the base, for more memory.',
   rename: 'Name',
   save: 'Save',
-  saved: 'Saved.',
   adapterVersions: 'Versions',
   currentVersion: 'in use now',
   rollBack: 'Roll back to it',

@@ -7,24 +7,16 @@ export const vi: Words = {
   working: 'Đang làm…',
   failedTo: 'Không thực hiện được: ',
   cancel: 'Hủy',
-  close: 'Đóng',
   back: 'Về danh sách',
-  refresh: 'Đọc lại',
   more: 'Xem thêm',
   none: 'không',
   yes: 'có',
   no: 'không',
-  on: 'bật',
-  off: 'tắt',
   automatic: 'tự động',
   version: version => `bản ${version}`,
   samples: count => `${count} mẫu`,
-  tokens: count => `${count} token`,
-  name: 'Tên',
-  model: 'Mô hình',
   dataset: 'Bộ dữ liệu',
   chooseModel: 'Chọn mô hình',
-  chooseDataset: 'Chọn bộ dữ liệu',
   parts: { train: 'Huấn luyện', validation: 'Kiểm định', test: 'Kiểm tra' },
   partsLong: { train: 'để học', validation: 'để đo trong lúc chạy', test: 'để dành cho đánh giá' },
   kinds: {
@@ -36,7 +28,6 @@ export const vi: Words = {
   },
   roles: { system: 'Hệ thống', developer: 'Lập trình viên', user: 'Người dùng', assistant: 'Trợ lý', tool: 'Công cụ' },
 
-  datasets: 'Bộ dữ liệu',
   datasetsNone: 'Chưa có bộ dữ liệu nào.',
   datasetsNoneHint:
     'Bộ dữ liệu là thứ mô hình học theo: câu hỏi kèm câu trả lời bạn mong muốn, mã nguồn của bạn, hoặc văn bản. Hãy nhập dữ liệu, xem báo cáo, rồi bắt đầu một lần chạy.',
@@ -84,12 +75,10 @@ export const vi: Words = {
   doImport: 'Nhập',
   uploading: 'Đang tải lên…',
   importing: 'Đang đọc và kiểm tra…',
-  imported: (name, version) => `${name}, bản ${version}, đã sẵn sàng.`,
   nothingChosen: 'Hãy chọn một tệp hoặc viết gì đó trước.',
   problems: count => `${count} dòng không đọc được`,
   line: line => `dòng ${line}`,
   created: 'Tạo lúc',
-  versions: 'Các bản',
   openVersion: 'Bản',
   madeOf: 'Tạo từ',
   skippedFiles: (count, reason) => `bỏ qua ${count} tệp: ${reason}`,
@@ -101,7 +90,6 @@ export const vi: Words = {
   deleteDataset: 'Xóa',
   deleteDatasetSure: name =>
     `Xóa “${name}” cùng mọi bản của nó? Các tệp gốc vẫn còn. Không thể khôi phục lại bộ dữ liệu.`,
-  lostDataset: name => `Bộ dữ liệu “${name}” không còn nữa.`,
 
   kept: 'giữ lại',
   removed: 'bỏ ra',
@@ -184,7 +172,6 @@ export const vi: Words = {
   keptSamples: 'Giữ nguyên',
   removedSamples: 'Đã bỏ',
 
-  runs: 'Các lần chạy',
   runsNone: 'Chưa huấn luyện lần nào.',
   runsNoneHint:
     'Mỗi lần chạy dạy mô hình theo một bộ dữ liệu và để lại một adapter nhỏ bên cạnh nó. Bản thân mô hình không bao giờ bị thay đổi. Bạn được xem kế hoạch trước khi bắt đầu.',
@@ -195,7 +182,7 @@ export const vi: Words = {
   baseHint: 'Tệp của nó chỉ được đọc.',
   adapterName: 'Tên adapter',
   adapterNameHint: id => `Mô hình sau khi huấn luyện sẽ có tên ${id}.`,
-  datasetVersion: 'bản mới nhất',
+  adapterNameless: 'Để trống thì hub tự đặt tên.',
   method: 'Phương pháp',
   methods: { supervised: 'Học các câu trả lời', dpo: 'Ưu tiên câu trả lời được chọn (DPO)' },
   evaluateAfter: 'So sánh với mô hình gốc khi xong',
@@ -279,7 +266,6 @@ export const vi: Words = {
   notes: 'Phần dữ liệu bị bỏ hoặc được sửa',
   startRun: 'Đồng ý, bắt đầu chạy',
   change: 'Thay đổi',
-  started: 'Đã bắt đầu chạy.',
 
   lostRun: 'Không có lần chạy nào như vậy.',
   statuses: {
@@ -314,7 +300,6 @@ export const vi: Words = {
   gradientNorm: 'Chuẩn gradient',
   memory: 'Bộ nhớ',
   device: 'Bộ nhớ GPU',
-  speed: 'Tốc độ',
   checkpointAt: step => `điểm lưu gần nhất ở bước ${step}`,
   restarts: (count, steps) => `khởi động lại ${count} lần, làm lại ${steps} bước`,
   pause: 'Tạm dừng',
@@ -377,7 +362,6 @@ export const vi: Words = {
   samplesEmpty: '(không có gì)',
   planOf: 'Kế hoạch và lý do',
 
-  adapters: 'Adapter',
   adaptersNone: 'Chưa có adapter nào.',
   adaptersNoneHint:
     'Adapter là thứ một lần chạy để lại: một tệp nhỏ bên cạnh mô hình gốc, trả lời như một mô hình riêng. Hãy huấn luyện một cái trước.',
@@ -405,7 +389,6 @@ export const vi: Words = {
   pinHint: 'Có ngữ cảnh riêng: không phải thay phiên với mô hình gốc, đổi lại tốn thêm bộ nhớ.',
   rename: 'Tên',
   save: 'Lưu',
-  saved: 'Đã lưu.',
   adapterVersions: 'Các bản',
   currentVersion: 'đang dùng',
   rollBack: 'Quay lại bản này',

@@ -48,7 +48,9 @@ export function AbTests(parts: Parts) {
 
 function AbTest({ test, stop }: { test: AbTestOut; stop(): void }) {
   const w = useWords()
-  const { base, candidate, status, comparisons, verdict } = test
+  const { base, candidate, status, verdict } = test
+  // Of what nobody asked for and nobody said there is nothing to show.
+  const comparisons = test.comparisons.filter(({ metric, difference }) => metric === test.metric || difference !== null)
   return (
     <li>
       <div className="finding-head">

@@ -227,7 +227,12 @@ function Table({ title, series }: { title: string; series: ChartSeries[] }) {
 function TableRows({ title, series }: { title: string; series: ChartSeries[] }) {
   const w = useWords()
   const [steps, ...columns] = alignSeries(series)
-  const some = someSteps([...steps.keys()], ROWS)
+  // What is measured seldom is what one looks for.
+  const seldom = columns.filter(values => values.filter(value => value !== null).length <= ROWS)
+  const rows = [...steps.keys()]
+  const some = [
+    ...new Set([...someSteps(rows, ROWS), ...rows.filter(row => seldom.some(values => values[row] !== null))]),
+  ].sort((a, b) => a - b)
   return (
     <Scroll name={title}>
       <table>

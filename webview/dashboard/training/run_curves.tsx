@@ -117,7 +117,7 @@ function lossLines(
   const isNoisy = isSmoothed && loss.values.length > NOISY
   const label = w.curveOf(w.loss, run.name)
   return [
-    ...(isNoisy ? [{ key: `${run.id}-raw`, label: `${label}, 1:1`, colour, faint: true, ...loss }] : []),
+    ...(isNoisy ? [{ key: `${run.id}-raw`, label: w.everyStep(label), colour, faint: true, ...loss }] : []),
     { key: `${run.id}-loss`, label, colour, ...(isNoisy ? smooth(loss, SMOOTHING) : loss) },
     ...(validation.values.length === 0
       ? []

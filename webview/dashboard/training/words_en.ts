@@ -335,6 +335,7 @@ export const en = {
   curves: 'Curves',
   curvesWait: 'The curve begins with the first steps.',
   curveOf: (what: string, run: string) => `${what}, ${run}`,
+  everyStep: (curve: string) => `${curve} (each step)`,
   lossChart: 'Loss by step',
   rateChart: 'Learning rate by step',
   lossChartHint: 'Lower is better. When validation rises while the loss still falls, the run learns by heart.',

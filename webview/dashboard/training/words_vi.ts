@@ -326,6 +326,7 @@ export const vi: Words = {
   curves: 'Đường cong',
   curvesWait: 'Đường cong bắt đầu cùng những bước đầu tiên.',
   curveOf: (what, run) => `${what}, ${run}`,
+  everyStep: curve => `${curve} (từng bước)`,
   lossChart: 'Mất mát theo bước',
   rateChart: 'Tốc độ học theo bước',
   lossChartHint: 'Thấp hơn là tốt hơn. Khi kiểm định tăng mà mất mát vẫn giảm, mô hình đang học thuộc lòng.',

@@ -218,22 +218,23 @@ describe('the training tabs of the dashboard', needBrowser(), () => {
 
       // With the keyboard alone: closer, to the right, and back to the whole.
       const chart = page.getByRole('group', { name: 'Loss by step' })
-      const whole = chart.getByRole('button', { name: 'Whole run: Loss by step' })
-      assert.equal(await whole.getAttribute('aria-disabled'), 'true')
+      const isZoomed = (zoomed: boolean) =>
+        chart.locator(`[aria-label="Whole run: Loss by step"][aria-disabled="${!zoomed}"]`).waitFor()
+      await isZoomed(false)
       await chart.getByRole('button', { name: 'Zoom in: Loss by step' }).focus()
       await page.keyboard.press('+')
-      assert.equal(await whole.getAttribute('aria-disabled'), 'false')
+      await isZoomed(true)
       await page.keyboard.press('ArrowRight')
       await page.keyboard.press('0')
-      assert.equal(await whole.getAttribute('aria-disabled'), 'true')
+      await isZoomed(false)
       const box = (await chart.locator('.u-over').boundingBox())!
       await page.mouse.move(box.x + 30, box.y + 60)
       await page.mouse.down()
       await page.mouse.move(box.x + 150, box.y + 60, { steps: 4 })
       await page.mouse.up()
-      assert.equal(await whole.getAttribute('aria-disabled'), 'false')
+      await isZoomed(true)
       await page.mouse.dblclick(box.x + 60, box.y + 60)
-      assert.equal(await whole.getAttribute('aria-disabled'), 'true')
+      await isZoomed(false)
       await chart.getByText('The figures as a table').click()
       assert.ok((await chart.locator('tbody tr').count()) >= 2)
       // For those who do not see the picture.
@@ -261,6 +262,21 @@ describe('the training tabs of the dashboard', needBrowser(), () => {
       await button(page, 'Resume').waitFor()
       assert.equal((await newestJob()).status, 'cancelled')
     }))
+
+  test('a search for hyperparameters shows its trials, the best one marked', async () => {
+    const response = await fetch(`${pages.hub.url}/v1/training/search`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ model_name: 'tiny', dataset: 'sums', name: 'found', first_steps: 1, train: false }),
+    })
+    const { id } = (await response.json()) as TrainingJobOut
+    await open(`training/${id}`, async page => {
+      await page.getByText('The search is done.').waitFor({ timeout: PATIENCE_MS })
+      await page.getByText('Trials of the search').click()
+      assert.ok((await page.locator('.scroll tbody tr').count()) > 1)
+      assert.equal(await page.locator('.scroll tbody .badge', { hasText: 'best' }).count(), 1)
+    })
+  })
 
   test('an evaluation says whether it is better, with its interval', () =>
     open('adapters', async page => {
@@ -318,6 +334,7 @@ describe('the training tabs of the dashboard', needBrowser(), () => {
         await page.getByLabel('Strength').and(page.locator('[value="0.5"]')).waitFor({ state: 'attached' })
         const card = async () => (await api<AdapterOut>('/v1/training/adapters/tiny:plus')).card
         assert.equal((await card()).description, HOSTILE)
+        await page.locator('p', { hasText: '<script>' }).waitFor()
         assert.equal((await card()).scale, 0.5)
 
         await page.getByText('Export for PEFT').first().click()
@@ -345,7 +362,7 @@ describe('the training tabs of the dashboard', needBrowser(), () => {
   })) {
     test(`${name}: readable for everyone, and nothing sticks out`, async () => {
       const { data } = await api<{ data: TrainingJobOut[] }>('/v1/training/status')
-      const run = data.find(({ status }) => status === 'succeeded')!
+      const run = data.find(({ name: made }) => made === 'plus')!
       const routes = {
         list: 'datasets',
         report: 'datasets/sums',

@@ -4,7 +4,7 @@ import type { AdapterConverted, AdapterOut, AdapterProgress, MergeType } from '.
 import { PageLink } from '../../page_link.tsx'
 import { useStore } from '../../store.ts'
 import { sizeText, useText } from '../../texts.ts'
-import { count, moment } from './figures.ts'
+import { count, figure, moment } from './figures.ts'
 import { compareRoute, type Parts } from './parts.ts'
 import { badgeOf, verdictOf } from './verdict.ts'
 import { Choice, Confirm, Done, Facts, Failure, Head, Switch, TextInput, useAction } from './widgets.tsx'
@@ -59,11 +59,14 @@ export function AdapterView(props: Parts & { id: string }) {
           {adapter.reason}
         </p>
       )}
+      {card.description !== undefined && <p>{card.description}</p>}
       <Failure text={action.failure} />
       <Done text={said} />
       <Facts
         facts={[
           [w.base, base],
+          card.scale !== undefined && [w.scale, figure(card.scale, w.locale)],
+          card.pin === true && [w.pin, w.yes],
           [
             w.verdictOf,
             verdict === undefined ? (
@@ -122,8 +125,8 @@ export function AdapterView(props: Parts & { id: string }) {
                 </span>
                 <span className="row">
                   <Confirm
-                    label={w.rollBack}
-                    name={`${w.rollBack}: ${w.version(version)}`}
+                    label={version < adapter.version ? w.rollBack : w.useVersion}
+                    name={`${version < adapter.version ? w.rollBack : w.useVersion}: ${w.version(version)}`}
                     question={w.rollBackSure(version)}
                     danger={false}
                     disabled={action.busy}

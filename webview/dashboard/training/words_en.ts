@@ -403,6 +403,7 @@ export const en = {
   adapterVersions: 'Versions',
   currentVersion: 'in use now',
   rollBack: 'Roll back to it',
+  useVersion: 'Use this one',
   rollBackSure: (version: number) => `Use version ${version} again? The one of now stays as an older version.`,
   rolledBack: (version: number) => `Version ${version} is in use now.`,
   deleteVersion: 'Delete',

@@ -393,6 +393,7 @@ export const vi: Words = {
   adapterVersions: 'Các bản',
   currentVersion: 'đang dùng',
   rollBack: 'Quay lại bản này',
+  useVersion: 'Dùng bản này',
   rollBackSure: version => `Dùng lại bản ${version}? Bản hiện nay được giữ thành một bản cũ.`,
   rolledBack: version => `Đang dùng bản ${version}.`,
   deleteVersion: 'Xóa',

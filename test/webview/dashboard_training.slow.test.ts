@@ -236,7 +236,7 @@ describe('the training tabs of the dashboard', needBrowser(), () => {
       await page.mouse.dblclick(box.x + 60, box.y + 60)
       await isZoomed(false)
       await chart.getByText('The figures as a table').click()
-      assert.ok((await chart.locator('tbody tr').count()) >= 2)
+      await chart.locator('tbody tr').nth(1).waitFor()
       // For those who do not see the picture.
       assert.match(await chart.locator('ul.hidden').innerText(), /Loss, plus: from [\d.]+ to [\d.]+ at step \d+/)
 

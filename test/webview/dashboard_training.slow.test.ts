@@ -282,10 +282,7 @@ describe('the training tabs of the dashboard', needBrowser(), () => {
     open('adapters', async page => {
       await button(page, 'New evaluation').click()
       assert.equal(await page.getByLabel('Compared with').inputValue(), 'tiny')
-      await page
-        .getByLabel('Candidate')
-        .selectOption('tiny:plus@1')
-        .catch(() => undefined)
+      assert.equal(await page.getByLabel('Candidate').inputValue(), 'tiny:plus')
       await page.getByLabel('Most samples').fill('20')
       await button(page, 'Start the evaluation').click()
       await page.locator('.verdict').waitFor({ timeout: PATIENCE_MS })

@@ -106,7 +106,7 @@ describe('the dashboard', needBrowser(), () => {
       await page.getByText('A whole number from 64 to 2048.').waitFor()
       await page.getByLabel('Context (tokens)').fill('1024')
       await page.keyboard.press('Enter')
-      await page.waitForFunction("document.querySelector('.context-form button')?.disabled === true")
+      await page.locator('.context-form button:disabled').waitFor()
       await button(page, 'Unload gamma').click()
       await row(page, 'gamma').getByText('not loaded').waitFor()
       await row(page, 'gamma').getByText('1,024', { exact: true }).waitFor()

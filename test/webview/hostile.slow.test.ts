@@ -198,7 +198,7 @@ describe('hostile text', needBrowser(), () => {
     page.on('pageerror', error => mistakes.push(error.message))
     const address = server.address()
     await page.goto(`http://127.0.0.1:${typeof address === 'object' ? address?.port : 0}/`)
-    await page.waitForFunction('window.look !== undefined')
+    await page.waitForFunction(() => 'look' in globalThis)
   })
   after(async () => {
     for (const close of closers.reverse()) await close()

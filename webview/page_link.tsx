@@ -2,7 +2,10 @@
 import type { ReactNode } from 'react'
 import type { Bridge, PageName } from './bridge.ts'
 
-export function PageLink(props: { bridge: Bridge; to: PageName; route?: string; name?: string; children: ReactNode }) {
+type Props = { bridge: Bridge; to: PageName; route?: string; name?: string; children: ReactNode }
+
+/** `left` is told when another panel was opened: this page stays where it is. */
+export function PageLink({ left, ...props }: Props & { left?: () => void }) {
   const { bridge, to, route, name, children } = props
   const { pages } = bridge
   if ('address' in pages) {
@@ -12,8 +15,12 @@ export function PageLink(props: { bridge: Bridge; to: PageName; route?: string; 
       </a>
     )
   }
+  const open = (): void => {
+    pages.open(to, route)
+    left?.()
+  }
   return (
-    <button type="button" className="link" aria-label={name} onClick={() => pages.open(to, route)}>
+    <button type="button" className="link" aria-label={name} onClick={open}>
       {children}
     </button>
   )

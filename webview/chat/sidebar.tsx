@@ -64,7 +64,7 @@ export function Sidebar({ bridge, session, close, begin, language, setLanguage }
       <div className="sidebar-foot">
         <Preferences bridge={bridge} language={language} setLanguage={setLanguage} />
         <IconButton icon="keyboard" label={t.shortcuts} onClick={() => shortcuts.current?.showModal()} />
-        <PageLink bridge={bridge} to="dashboard">
+        <PageLink bridge={bridge} to="dashboard" left={close}>
           {t.dashboard}
         </PageLink>
         {bridge.place === 'browser' && (

@@ -126,6 +126,7 @@ function Standing({ training, job }: Parts & { job: TrainingJobOut }) {
             {` · ${w.epoch(text(progress.epoch))}`}
             {isRunning && ` · ${w.left(duration(progress.seconds_left))}`}
             {isRunning && ` · ${w.perSecond(text(progress.tokens_per_second))}`}
+            {job.status === 'succeeded' && progress.step < progress.total_steps && ` · ${w.stoppedEarly}`}
           </p>
           <Facts
             facts={[

@@ -297,6 +297,7 @@ export const en = {
   },
   onDataset: (dataset: string) => `on ${dataset}`,
   step: (step: string, all: string) => `Step ${step} of ${all}`,
+  stoppedEarly: 'ended early, since the validation got no better',
   epoch: (epoch: string) => `epoch ${epoch}`,
   left: (time: string) => `about ${time} left`,
   perSecond: (rate: string) => `${rate} tokens/s`,

@@ -288,6 +288,7 @@ export const vi: Words = {
   },
   onDataset: dataset => `trên ${dataset}`,
   step: (step, all) => `Bước ${step} trên ${all}`,
+  stoppedEarly: 'kết thúc sớm, vì kết quả kiểm định không còn tốt lên',
   epoch: epoch => `lượt ${epoch}`,
   left: time => `còn khoảng ${time}`,
   perSecond: rate => `${rate} token/giây`,

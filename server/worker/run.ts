@@ -44,6 +44,8 @@ export type Sequence = {
   /** Prompt, then what was generated; the last one is not in the KV yet. */
   tokens: number[]
   generated: number
+  /** Of them those that wrote nothing but what was cut off: no part of the output, and none of what it may take. */
+  healed: number
   sampler: Sampler
   text: TextStream
   inReasoning: boolean
@@ -91,6 +93,7 @@ export function createSequence(
     choice,
     tokens: [...run.prompt],
     generated: 0,
+    healed: 0,
     sampler: new Sampler(model, candidates, {
       sampling: seed === undefined ? request.sampling : { ...request.sampling, seed: seed + choice },
       grammar: run.grammar,
@@ -136,7 +139,10 @@ export function sampleNext(
   sequence.tokens.push(token)
   const whole = model.piece(token, run.preserved.has(token))
   const piece = whole.subarray(Math.min(whole.length, sequence.cut.bytes.length))
-  if (sequence.cut.bytes.length > 0) sequence.cut = afterToken(model, sequence.cut, token)
+  if (sequence.cut.bytes.length > 0) {
+    sequence.cut = afterToken(model, sequence.cut, token)
+    if (piece.length === 0) sequence.healed++
+  }
   const event = deltaEvent(sequence, sequence.text.push(token, piece, row && tokenLogprob(model, token, row)))
   const ended = reasonToEnd(sequence, context.sequenceTokens, now)
   return { ...(ended && { ended }), ...(event && { event }) }
@@ -144,7 +150,7 @@ export function sampleNext(
 
 function reasonToEnd(sequence: Sequence, contextTokens: number, now: number): 'stop' | 'length' | undefined {
   if (sequence.text.stopped !== undefined) return 'stop'
-  if (sequence.generated === sequence.run.request.maxTokens) return 'length'
+  if (sequence.generated - sequence.healed === sequence.run.request.maxTokens) return 'length'
   if (sequence.tokens.length > contextTokens) return 'length'
   return sequence.deadlineMs !== undefined && now >= sequence.deadlineMs ? 'length' : undefined
 }

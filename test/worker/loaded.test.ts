@@ -189,6 +189,15 @@ describe('a loaded model', () => {
     }
   })
 
+  test('what is written again takes nothing of the output that was asked for', async () => {
+    const prompt = { type: 'text' as const, text: 'x and the an', special: true }
+    const told = { prompt, sampling: { temperature: 0 }, ignoreEos: true, maxTokens: 1 }
+    const healed = await generate(loaded, { ...told, heal: true })
+    const { completionTokens } = healed.find(event => event.type === 'done')!.usage
+    const written = healed.map(event => (event.type === 'delta' ? (event.content ?? '') : '')).join('')
+    assert.ok(completionTokens > 1 && written !== '', `${completionTokens} tokens, ${JSON.stringify(written)}`)
+  })
+
   test('a model without FIM tokens refuses to infill', async () => {
     const plain = await load('plain', { ...TINY, fim: false })
     assert.throws(

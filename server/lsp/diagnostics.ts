@@ -21,6 +21,8 @@ const SEVERITY = {
   warning: DiagnosticSeverity.Warning,
   info: DiagnosticSeverity.Information,
 } as const
+/** What typing does to findings is kept after so long. */
+const KEEP_MS = 1000
 
 type Placed = Finding & { id: string; hash: string /** The line as it was reviewed. */; text: string }
 type File = { uri: string; found: Placed[] /** Ids of those that are kept in home. */; kept?: string }
@@ -30,6 +32,8 @@ export class Findings {
   readonly #files = new Map<string, File>()
   /** Of earlier connections, not shown yet. */
   readonly #earlier = new Map<string, KeptFile>()
+  /** URIs of files that are not kept as they are now. */
+  readonly #unkept = new Set<string>()
   #lastId = 0
 
   constructor(session: Session) {
@@ -39,22 +43,22 @@ export class Findings {
   /** Shows again what was found before the hub or the editor went away, in the files of the workspace; in others when they are opened. */
   async restore(): Promise<void> {
     const { documents, closed, deps } = this.#session
+    const dismissed = readDismissed(deps.home)
     for (const file of readKept(deps.home)) this.#earlier.set(keyOf(file.uri), file)
     for (const { uri } of [...this.#earlier.values()]) {
       if (closed.aborted) return
       if (this.#session.folderOf(uri) === undefined) continue
       const path = localPath(uri)
       const text = documents.find(uri)?.getText() ?? (path === undefined ? undefined : await readText(path))
-      if (text !== undefined) this.#showEarlier(uri, text)
+      if (text !== undefined) this.#showEarlier(uri, text, dismissed)
     }
   }
 
-  #showEarlier(uri: string, text: string): void {
+  #showEarlier(uri: string, text: string, dismissed: ReadonlySet<string>): void {
     const key = keyOf(uri)
     const earlier = this.#earlier.get(key)
     this.#earlier.delete(key)
     if (earlier === undefined || this.#files.has(key)) return
-    const dismissed = readDismissed(this.#session.deps.home)
     const lines = text.split(/\r?\n/)
     const file = this.#file(uri)
     for (const { replacement, ...finding } of earlier.found) {
@@ -63,6 +67,7 @@ export class Findings {
       const id = String(++this.#lastId)
       file.found.push({ ...finding, ...(replacement !== undefined && { replacement }), line, id })
     }
+    if (file.found.length === earlier.found.length) file.kept = idsOf(file)
     this.#publish(uri)
   }
 
@@ -129,13 +134,15 @@ export class Findings {
     const stays = moved.filter(({ line, text }) => lineOf(document, line) === text)
     if (stays.every((finding, index) => finding === file.found[index]) && stays.length === file.found.length) return
     file.found = stays
-    this.#publish(uri)
+    this.#publish(uri, true)
   }
 
   /** A document was opened that may differ from what was reviewed. */
   opened(uri: string): void {
     const document = this.#session.documents.get(uri)
-    if (document !== undefined && this.#earlier.has(keyOf(uri))) this.#showEarlier(uri, document.getText())
+    if (document !== undefined && this.#earlier.has(keyOf(uri))) {
+      this.#showEarlier(uri, document.getText(), readDismissed(this.#session.deps.home))
+    }
     const file = this.#files.get(keyOf(uri))
     if (file === undefined || document === undefined) return
     const lines = document.getText().split(/\r?\n/)
@@ -202,18 +209,32 @@ export class Findings {
     return file
   }
 
-  #publish(uri: string): void {
+  /** @param isTyping keeps it a moment later: no keystroke waits for the disk */
+  #publish(uri: string, isTyping = false): void {
     const file = this.#file(uri)
     file.found.sort((a, b) => a.line - b.line)
     const diagnostics = file.found.map(diagnosticOf)
     void this.#session.connection.sendDiagnostics({ uri: file.uri, diagnostics }).catch(() => {})
-    this.#keep(file)
+    if (isTyping) this.#keepSoon(file)
+    else this.#keep(file)
     if (file.found.length === 0) this.#files.delete(keyOf(uri))
+  }
+
+  #keepSoon(file: File): void {
+    if (idsOf(file) === file.kept) return
+    const { deps, closed } = this.#session
+    if (this.#unkept.size === 0) {
+      void deps.wait(KEEP_MS, closed).then(() => {
+        for (const uri of this.#unkept) this.#keep(this.#files.get(keyOf(uri)) ?? { uri, found: [] })
+        this.#unkept.clear()
+      })
+    }
+    this.#unkept.add(file.uri)
   }
 
   /** Where a line is by now need not be kept: it is found by its text. */
   #keep(file: File): void {
-    const ids = file.found.map(({ id }) => id).join()
+    const ids = idsOf(file)
     if (ids === file.kept) return
     file.kept = ids
     const { home, log } = this.#session.deps
@@ -224,6 +245,12 @@ export class Findings {
     }
   }
 }
+
+const idsOf = ({ found }: File): string =>
+  found
+    .map(({ id }) => id)
+    .sort()
+    .join()
 
 function diagnosticOf({ line, text, severity, category, reason, id }: Placed): Diagnostic {
   const start = text.length - text.trimStart().length

@@ -297,6 +297,32 @@ test('findings are there again for an editor that connects anew, where their lin
   if (process.platform !== 'win32') assert.equal(statSync(join(home, 'review_findings.json')).mode & 0o077, 0)
 })
 
+test('neither a keystroke nor an editor that connects writes what is kept; it is written a moment later, if it changed', async context => {
+  const home = temporary(context)
+  const file = join(home, 'review_findings.json')
+  const stamp = (): string => {
+    const { ino, mtimeNs } = statSync(file, { bigint: true })
+    return `${ino} ${mtimeNs}`
+  }
+  const first = await reviewer(context, [[ASSIGNS, NULLS]], { home })
+  first.client.open(URI, TEXT, 'javascript')
+  await review(first, { scope: 'file', uri: URI })
+  const reviewed = stamp()
+  const second = await reviewer(context, [], { home })
+  second.client.open(URI, TEXT, 'javascript')
+  await settle(second)
+  assert.equal(places(second).length, 2)
+  assert.equal(stamp(), reviewed)
+
+  first.client.type(URI, 2, 1, 3, 'x')
+  await settle(first)
+  assert.equal(places(first).length, 1)
+  assert.equal(stamp(), reviewed)
+  await first.time.advance(2000)
+  assert.notEqual(stamp(), reviewed)
+  assert.doesNotMatch(readFileSync(file, 'utf8'), /Assigns/)
+})
+
 test('a damaged file of findings, or a home that cannot be written, costs the memory only', async context => {
   const home = temporary(context)
   writeFileSync(join(home, 'review_findings.json'), '{"files": [{"uri": 7}]}')

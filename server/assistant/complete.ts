@@ -215,8 +215,9 @@ export class Completer {
       if (ask.automatic) {
         const delay = document.rhythm.delayMs(place, this.#deps.now())
         if (delay > 0) await this.#deps.wait(delay, signal)
-        // A newer request may have begun one meanwhile.
-        if (signal.aborted || document.generation !== undefined) return undefined
+        // A newer request may have begun one meanwhile, or the document was closed.
+        const isClosed = this.#documents.get(ask.uri) !== document
+        if (signal.aborted || isClosed || document.generation !== undefined) return undefined
       }
       if (signal.aborted) return undefined
       generation = this.#start(document, ask, place, 0)

@@ -118,6 +118,17 @@ test('a generation that nobody waits for ends after a while', async () => {
   assert.equal(seen.running, 0)
 })
 
+test('a document that is closed while it waits for a pause in typing is asked for no more', async () => {
+  const { time, seen, completer } = start(() => 'compute(a)\n')
+  const here = ask('const a = |')
+  completer.edited(here.uri, here.text, here.offset)
+  const shown = completer.complete(here, never)
+  completer.closed(here.uri)
+  await time.advance(5000)
+  assert.deepEqual(await shown, [])
+  assert.equal(seen.asks.length, 0)
+})
+
 test('the generation ends where the suggestion does, however much the model has to say', async () => {
   let pieces = 0
   const { time, completer } = start(() => {

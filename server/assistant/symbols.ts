@@ -21,6 +21,9 @@ const MOST_GIVEN = 2000
 const LEAST_LIKENESS = 0.12
 /** How long the event loop is held while files are compared. */
 const TURN_MS = 3
+/** Looks ahead only: of `const enum A` both words are read. */
+const DECLARED =
+  /\b(?:function|class|interface|type|enum|def|func|fn|struct|const|let|var|val)(?=\s+([\p{L}_$][\p{L}\p{N}_$]*))/gu
 
 export class Symbols {
   readonly #files = new Map<string, File>()
@@ -29,6 +32,10 @@ export class Symbols {
 
   get size(): number {
     return this.#files.size
+  }
+
+  has(uri: string): boolean {
+    return this.#files.has(uri)
   }
 
   /** A file is as given now; its `uri` tells it apart. */
@@ -175,12 +182,9 @@ function wantedNames(near: string, line: string, imported: ReadonlyMap<string, s
   const identifiers = (text: string): string[] =>
     [...text.matchAll(/[\p{L}_$][\p{L}\p{N}_$]{2,}/gu)].map(([name]) => name).reverse()
   const all = [...new Set([...identifiers(line), ...identifiers(near)])]
-  const isDeclaredHere = (name: string): boolean =>
-    new RegExp(
-      `\\b(?:function|class|interface|type|enum|def|func|fn|struct|const|let|var|val)\\s+${name.replaceAll('$', '\\$')}\\b`,
-    ).test(near)
+  const declaredHere = new Set([...near.matchAll(DECLARED)].map(([, name]) => name))
   const first = all.filter(name => imported.has(name))
-  const rest = all.filter(name => !imported.has(name) && !isDeclaredHere(name))
+  const rest = all.filter(name => !imported.has(name) && !declaredHere.has(name))
   return [...first, ...rest].slice(0, 4 * MOST_NAMES)
 }
 

@@ -1,4 +1,4 @@
-/** Inline completion of one connection: keeps the engine informed of what the user does, and asks it. */
+/** Inline completion of one connection: keeps the engine informed of what the user does, and asks it. It knows documents by their keys, as the index does. */
 import type { InlineCompletionItem, InlineCompletionParams } from 'vscode-languageserver'
 import type { TextDocument } from 'vscode-languageserver-textdocument'
 import { Completer } from '../assistant/complete.ts'
@@ -25,7 +25,7 @@ export class Completions {
     this.#indexer = new Indexer(session)
     this.#completer = new Completer({
       workspace: {
-        declarations: place => this.#indexer.symbols.declarationsFor({ ...place, uri: keyOf(place.uri) }),
+        declarations: place => this.#indexer.symbols.declarationsFor(place),
         similar: (uri, around, signal) => this.#indexer.similar(uri, around, signal),
       },
       ...completionModel(signal => deps.models.acquire(session.modelOf('code'), signal)),
@@ -51,15 +51,11 @@ export class Completions {
     return inlineCompletion(this.#completer, document, this.#session.pathOf(document.uri), params, completion, signal)
   }
 
-  /** A document was opened or saved, or the user looks at a line of it. */
-  visited(document: TextDocument | undefined, line = 0): void {
+  /** A document was opened or saved. */
+  visited(document: TextDocument | undefined): void {
     if (document === undefined) return
-    const { uri } = document
-    if (this.#session.settings.completion.enabled) {
-      this.#indexer.document(uri, document.getText())
-      this.#indexer.refresh()
-    }
-    this.#completer.visited({ uri, path: this.#session.pathOf(uri) }, document.getText(), line)
+    this.#index(document)
+    this.#look(document, 0)
   }
 
   /** The client says where the user looks. */
@@ -67,18 +63,20 @@ export class Completions {
     const visited = Visited.safeParse(value)
     const document = visited.success ? this.#session.documents.get(visited.data.uri) : undefined
     if (!visited.success || document === undefined) return
-    this.visited(document, visited.data.line)
+    // Not read for the index now: the user may be typing.
+    this.#look(document, visited.data.line)
     this.#restAt(document.uri, document.offsetAt({ line: visited.data.line, character: 0 }))
   }
 
   /** @param offset behind the change */
   edited(document: TextDocument, offset: number): void {
-    this.#completer.edited(document.uri, document.getText(), offset)
+    this.#completer.edited(keyOf(document.uri), document.getText(), offset)
     this.#restAt(document.uri, offset)
   }
 
   closed(uri: string): void {
-    this.#completer.closed(uri)
+    this.#completer.closed(keyOf(uri))
+    this.#indexer.closed(uri)
   }
 
   accepted(value: unknown): void {
@@ -89,6 +87,17 @@ export class Completions {
   end(): void {
     this.#resting.abort()
     this.#completer.close()
+  }
+
+  #look(document: TextDocument, line: number): void {
+    const path = this.#session.pathOf(document.uri)
+    this.#completer.visited({ uri: keyOf(document.uri), path }, document.getText(), line)
+  }
+
+  #index(document: TextDocument): void {
+    if (!this.#session.settings.completion.enabled) return
+    this.#indexer.document(document)
+    this.#indexer.refresh()
   }
 
   /** Waits for a pause, then has the model read what surrounds the place. */
@@ -103,9 +112,8 @@ export class Completions {
       .then(async () => {
         const document = documents.get(uri)
         if (mine.signal.aborted || document === undefined) return
-        this.#indexer.document(uri, document.getText())
-        this.#indexer.refresh()
-        const file = { uri, language: document.languageId, path: this.#session.pathOf(uri) }
+        this.#index(document)
+        const file = { uri: keyOf(uri), language: document.languageId, path: this.#session.pathOf(uri) }
         await this.#completer.rest({ ...file, text: document.getText(), offset }, mine.signal)
       })
       .catch((thrown: unknown) => deps.log.debug('reading ahead failed', { reason: HubError.from(thrown).message }))

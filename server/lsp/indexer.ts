@@ -1,6 +1,7 @@
 /** Fills the index of the workspace's files while nobody waits, and keeps it up to date: open documents as they are, others as they are on disk. */
 import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
+import type { TextDocument } from 'vscode-languageserver-textdocument'
 import { isKnownCode } from '../assistant/declarations.ts'
 import { Symbols } from '../assistant/symbols.ts'
 import { HubError } from '../lib/error.ts'
@@ -20,6 +21,10 @@ export class Indexer {
   readonly #session: Session
   /** Of the files on disk, by key: where they are, and when they were changed last. */
   readonly #known = new Map<string, { path: string; file: string; stamp: string }>()
+  /** Versions of the open documents that are in the index. */
+  readonly #indexed = new WeakMap<TextDocument, number>()
+  /** Those that were looked through last; the session has another list when one came or went. */
+  #folders: readonly string[] | undefined
   #walking = false
   #nextMs = 0
 
@@ -27,17 +32,30 @@ export class Indexer {
     this.#session = session
   }
 
-  /** A document is as given now. */
-  document(uri: string, text: string): void {
-    const path = this.#session.pathOf(uri)
-    if (text.length > MOST_BYTES || !isKnownCode(path)) return
-    this.symbols.update(keyOf(uri), path, text)
+  /** A document is as the editor has it now. What is known of it already costs nothing. */
+  document(document: TextDocument): void {
+    const key = keyOf(document.uri)
+    const path = this.#session.pathOf(document.uri)
+    const isKnown = this.#indexed.get(document) === document.version && this.symbols.has(key)
+    if (isKnown || !isKnownCode(path)) return
+    const text = document.getText()
+    if (text.length > MOST_BYTES) return
+    this.#indexed.set(document, document.version)
+    this.symbols.update(key, path, text)
+  }
+
+  /** A document was closed: a file of the workspace is read again at the next look, since it may not have been saved; another is forgotten. */
+  closed(uri: string): void {
+    const key = keyOf(uri)
+    const known = this.#known.get(key)
+    if (known === undefined) this.symbols.remove(key)
+    else known.stamp = ''
   }
 
   /** Looks through the folders of this machine, unless that was done lately. */
   refresh(): void {
-    const { deps, closed } = this.#session
-    if (this.#walking || deps.now() < this.#nextMs) return
+    const { deps, closed, folders } = this.#session
+    if (this.#walking || (folders === this.#folders && deps.now() < this.#nextMs)) return
     this.#walking = true
     void deps
       .wait(this.#known.size === 0 ? START_MS : 0, closed)
@@ -51,14 +69,14 @@ export class Indexer {
       })
   }
 
-  /** Texts of the files that speak of the same things as a text. */
+  /** Texts of the files that speak of the same things as a text; `uri` is a key, and so are those that it gives. */
   async similar(
     uri: string,
     around: string,
     signal: AbortSignal,
   ): Promise<{ uri: string; path: string; text: string }[]> {
     const found: { uri: string; path: string; text: string }[] = []
-    for (const { uri: key, path } of await this.symbols.similar(keyOf(uri), around, signal)) {
+    for (const { uri: key, path } of await this.symbols.similar(uri, around, signal)) {
       const file = this.#known.get(key)?.file
       const text =
         this.#session.documents.find(key)?.getText() ?? (file === undefined ? undefined : await readText(file))
@@ -70,7 +88,8 @@ export class Indexer {
   async #walk(signal: AbortSignal): Promise<void> {
     const { deps, documents, folders } = this.#session
     const seen = new Set<string>()
-    for (const folder of [...folders]) {
+    this.#folders = folders
+    for (const folder of folders) {
       const local = localPath(folder)
       if (local === undefined) continue
       for await (const path of walkFiles(local, signal)) {

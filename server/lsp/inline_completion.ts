@@ -7,6 +7,7 @@ import {
 import type { TextDocument } from 'vscode-languageserver-textdocument'
 import type { Completer } from '../assistant/complete.ts'
 import type { EditorSettings } from '../wire/editor_settings.ts'
+import { keyOf } from './files.ts'
 
 /** Candidates when the user asks for them. */
 const INVOKED_CANDIDATES = 3
@@ -33,7 +34,7 @@ export async function inlineCompletion(
   if (selected !== undefined && (selected.start > offset || selected.end < offset)) return []
   const suggestions = await completer.complete(
     {
-      uri: document.uri,
+      uri: keyOf(document.uri),
       language: document.languageId,
       path,
       text: document.getText(),

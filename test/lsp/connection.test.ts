@@ -243,3 +243,53 @@ test('declarations of files that nobody opened are told to the model after a res
   await settled(time, client.complete(uri, 3, 18).result)
   assert.deepEqual((models.generated[1]!.prompt as { extra: unknown }).extra, expected)
 })
+
+/** A workspace folder with these files; gone when the test ends. */
+function workspace(context: { after(close: () => void): void }, files: { [name: string]: string }): string {
+  const folder = mkdtempSync(join(tmpdir(), 'ai-hub-index-'))
+  context.after(() => rmSync(folder, { recursive: true, force: true, maxRetries: 5 }))
+  for (const [name, text] of Object.entries(files)) writeFileSync(join(folder, name), text)
+  return pathToFileURL(folder).href
+}
+
+test('a file that was found as a like one is not told of itself when it is opened, however its URI is spelled', async context => {
+  const totals =
+    'export function totalOf(prices: number[], discount: number): number {\n  return prices.length - discount\n}\n'
+  const root = workspace(context, { 'all totals.ts': totals })
+  const { client, models, time } = lspServer(context, says('x\n'))
+  await client.initialize({ folders: [root] })
+  const main = `${root}/main.ts`
+  client.open(
+    main,
+    'function count(prices: number[], discount: number): number {\n  return prices.length + discount\n}\nlet a = \n',
+  )
+  for (let turn = 0; turn < 1000 && models.generated.length === 0; turn++) {
+    client.notify('aiHub/visited', { uri: main, line: 3 })
+    await time.advance(3000)
+    await new Promise(resolve => setTimeout(resolve, 1))
+  }
+  const extra = () => (models.generated.at(-1)!.prompt as { extra: { filename: string }[] }).extra
+  assert.deepEqual(
+    extra().map(({ filename }) => filename),
+    ['all totals.ts'],
+  )
+  const found = `${root}/all%20totals.ts`
+  client.open(found, `${totals}let b = \n`)
+  await settled(time, client.complete(found, 3, 8).result)
+  assert.deepEqual(extra(), [])
+})
+
+test('a closed document that is no file of the workspace is known no more', async context => {
+  const root = workspace(context, {})
+  const { client, models, time } = lspServer(context, says('x)\n'))
+  await client.initialize({ folders: [root] })
+  const [main, other] = [`${root}/main.ts`, 'file:///elsewhere/price.ts']
+  client.open(main, "import { priceOf } from './price.ts'\nconst a = priceOf(\n")
+  client.open(other, '/** In cents. */\nexport function priceOf(item: string): number {\n  return 1\n}\n')
+  client.notify('textDocument/didClose', { textDocument: { uri: other } })
+  client.notify('aiHub/visited', { uri: main, line: 1 })
+  await client.request('aiHub/counts', null)
+  await time.advance(3000)
+  await settled(time, client.complete(main, 1, 18).result)
+  assert.deepEqual((models.generated.at(-1)!.prompt as { extra: unknown }).extra, [])
+})

@@ -19,7 +19,8 @@ export function openPulls(
     root: join(home, 'local_models'),
     remote: createRemote({ endpoint: env.HF_ENDPOINT, token: env.HF_TOKEN }),
     async freeDisk(folder) {
-      const disk = await statfs(folder)
+      // A folder that was deleted is made again once something is put into it.
+      const disk = await statfs(folder).catch(() => statfs(home))
       return disk.bavail * disk.bsize
     },
     wait: (ms, signal) => wait(ms, undefined, { signal }),

@@ -41,6 +41,12 @@ export const partOf = (root: string, record: PullRecord, name: string): string =
 const recordPath = (root: string, record: PullRecord): string =>
   `${targetOf(root, record, record.files[0]?.name ?? '')}${ENDING}`
 
+/** The same file as far as can be known: a query of its address is a signature, and changes. */
+export function isSame(a: PullRecord['files'][number], b: PullRecord['files'][number]): boolean {
+  const plain = (url: string) => url.split('?', 1)[0]
+  return a.name === b.name && a.sha256 === b.sha256 && plain(a.url) === plain(b.url)
+}
+
 /** Whole or not at all: a hub that is killed while it writes finds the old one. */
 export function writeRecord(root: string, record: PullRecord): void {
   const path = recordPath(root, record)

@@ -4,14 +4,15 @@ import { mkdir, rm } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { HubError } from '../lib/error.ts'
 import type { Log } from '../lib/log.ts'
+import { createTurns } from '../lib/turns.ts'
 import type { ModelFile } from '../wire/model.ts'
 import type { PullOut, PullPlan, PullRequest, PullState, Suggestion } from '../wire/pull.ts'
 import type { ModelSpace } from './estimate.ts'
 import { splitName } from './grouping.ts'
 import { gigabytes, quantOf, stemOf } from './pull_choose.ts'
 import { DISK_RESERVE_BYTES, type FileDeps, fetchFile } from './pull_file.ts'
-import { type PlanDeps, planPull, presentBytes, tellPlan, totalBytes } from './pull_plan.ts'
-import { type PullRecord, partOf, readRecords, removeRecord, targetOf, writeRecord } from './pull_record.ts'
+import { type PlanDeps, type Planned, planPull, presentBytes, tellPlan, totalBytes } from './pull_plan.ts'
+import { isSame, type PullRecord, partOf, readRecords, removeRecord, targetOf, writeRecord } from './pull_record.ts'
 import type { Remote } from './pull_remote.ts'
 import { isSettled, settlePull } from './pull_settle.ts'
 import { Speed } from './pull_speed.ts'
@@ -78,6 +79,8 @@ const KEPT = 50
 export function createPulls(deps: PullsDeps): Pulls {
   const { root, log, now } = deps
   const entries: Entry[] = []
+  /** Two who ask for the same at once must not both write its file, nor two take it away. */
+  const turns = createTurns()
   let closed = false
   const planDeps: PlanDeps = { ...deps, models: () => deps.registry.list() }
 
@@ -242,6 +245,80 @@ export function createPulls(deps: PullsDeps): Pulls {
     for (const entry of ended.slice(0, Math.max(0, ended.length - KEPT))) entries.splice(entries.indexOf(entry), 1)
   }
 
+  async function add(planned: Planned): Promise<PullOut> {
+    const { present, choices: _, name: __, ...plan } = planned
+    if (present !== undefined) {
+      const record: PullRecord = { ...plan, folder: present.folder, version: 1, id: deps.newId(), createdAt: now() }
+      const files = present.files.map((path, i) => ({ ...record.files[i]!, name: basename(path) }))
+      const entry: Entry = {
+        record: { ...record, files },
+        state: 'done',
+        have: [present.bytes],
+        speed: new Speed(),
+        endedAt: now(),
+        toldAt: 0,
+      }
+      return { ...toOut(entry), name: present.id, total_bytes: present.bytes }
+    }
+    const first = plan.files[0]!.name
+    const old = entries.find(
+      each => each.state !== 'done' && each.record.files[0]!.name === first && each.record.folder === plan.folder,
+    )
+    if (old?.work !== undefined || old?.state === 'queued') {
+      if (old.record.model === plan.model && old.state !== 'cancelled') return toOut(old)
+      if (old.state !== 'cancelled')
+        throw new HubError(
+          'conflict',
+          `${first} is being fetched from ${old.record.source} already. Wait for it or cancel it.`,
+          { param: 'model' },
+        )
+      await old.work
+    }
+    if (old !== undefined) {
+      await dropOther(old.record, plan.files)
+      entries.splice(entries.indexOf(old), 1)
+    }
+    const record: PullRecord = { ...plan, version: 1, id: old?.record.id ?? deps.newId(), createdAt: now() }
+    if (old !== undefined) keepValidators(old.record, record)
+    const entry: Entry = { record, state: 'queued', have: [], speed: new Speed(), toldAt: 0 }
+    await remember(entry)
+    await checkDisk(entry)
+    await mkdir(join(root, record.folder), { recursive: true })
+    // From here on a kill of the hub does not lose it.
+    writeRecord(root, record)
+    entries.push(entry)
+    forgetOld()
+    setState(entry, 'queued')
+    pump()
+    return toOut(entry)
+  }
+
+  async function cancel(id: string, discard: boolean): Promise<PullOut> {
+    const entry = find(id)
+    const { record } = entry
+    if (entry.state === 'done') {
+      entries.splice(entries.indexOf(entry), 1)
+      return toOut(entry)
+    }
+    // One that waits must not begin now.
+    if (entry.work === undefined) entry.state = 'cancelled'
+    entry.stop?.abort()
+    await entry.work
+    // It came to its end meanwhile.
+    if (isDone(entry)) return toOut(entry)
+    record.ended = 'cancelled'
+    delete record.error
+    if (discard) {
+      for (const { name } of record.files) await rm(partOf(root, record, name), { force: true })
+      entries.splice(entries.indexOf(entry), 1)
+    }
+    await remember(entry)
+    if (discard) removeRecord(root, record)
+    else save(entry)
+    setState(entry, 'cancelled')
+    return toOut(entry)
+  }
+
   return {
     start() {
       for (const record of readRecords(root)) {
@@ -264,80 +341,12 @@ export function createPulls(deps: PullsDeps): Pulls {
     },
     async create(request, signal) {
       const planned = await planPull(planDeps, request, signal)
-      const { present, choices: _, name: __, ...plan } = planned
-      if (present !== undefined) {
-        const record: PullRecord = { ...plan, folder: present.folder, version: 1, id: deps.newId(), createdAt: now() }
-        const files = present.files.map((path, i) => ({ ...record.files[i]!, name: basename(path) }))
-        const entry: Entry = {
-          record: { ...record, files },
-          state: 'done',
-          have: [present.bytes],
-          speed: new Speed(),
-          endedAt: now(),
-          toldAt: 0,
-        }
-        return { ...toOut(entry), name: present.id, total_bytes: present.bytes }
-      }
-      const first = plan.files[0]!.name
-      const old = entries.find(
-        each => each.state !== 'done' && each.record.files[0]!.name === first && each.record.folder === plan.folder,
-      )
-      if (old?.work !== undefined || old?.state === 'queued') {
-        if (old.record.model === plan.model && old.state !== 'cancelled') return toOut(old)
-        if (old.state !== 'cancelled')
-          throw new HubError(
-            'conflict',
-            `${first} is being fetched from ${old.record.source} already. Wait for it or cancel it.`,
-            { param: 'model' },
-          )
-        await old.work
-      }
-      if (old !== undefined) {
-        await dropOther(old.record, plan.files)
-        entries.splice(entries.indexOf(old), 1)
-      }
-      const record: PullRecord = { ...plan, version: 1, id: old?.record.id ?? deps.newId(), createdAt: now() }
-      if (old !== undefined) keepValidators(old.record, record)
-      const entry: Entry = { record, state: 'queued', have: [], speed: new Speed(), toldAt: 0 }
-      await remember(entry)
-      await checkDisk(entry)
-      await mkdir(join(root, record.folder), { recursive: true })
-      // From here on a kill of the hub does not lose it.
-      writeRecord(root, record)
-      entries.push(entry)
-      forgetOld()
-      setState(entry, 'queued')
-      pump()
-      return toOut(entry)
+      return turns(() => add(planned))
     },
     plan: async (request, signal) => tellPlan(planDeps, await planPull(planDeps, request, signal)),
     list: () => entries.map(toOut).reverse(),
     get: id => toOut(find(id)),
-    async cancel(id, discard) {
-      const entry = find(id)
-      const { record } = entry
-      if (entry.state === 'done') {
-        entries.splice(entries.indexOf(entry), 1)
-        return toOut(entry)
-      }
-      // One that waits must not begin now.
-      if (entry.work === undefined) entry.state = 'cancelled'
-      entry.stop?.abort()
-      await entry.work
-      // It came to its end meanwhile.
-      if (isDone(entry)) return toOut(entry)
-      record.ended = 'cancelled'
-      delete record.error
-      if (discard) {
-        for (const { name } of record.files) await rm(partOf(root, record, name), { force: true })
-        entries.splice(entries.indexOf(entry), 1)
-      }
-      await remember(entry)
-      if (discard) removeRecord(root, record)
-      else save(entry)
-      setState(entry, 'cancelled')
-      return toOut(entry)
-    },
+    cancel: (id, discard) => turns(() => cancel(id, discard)),
     async suggestions() {
       const models = deps.registry.list()
       const here = new Set(
@@ -388,12 +397,6 @@ export function createPulls(deps: PullsDeps): Pulls {
       `${entry.record.model} needs ${gigabytes(needed)} more in ${folder}, and ${gigabytes(Math.max(0, free))} are free${others > 0 ? ' beside the other downloads' : ''}. Make room there.`,
     )
   }
-}
-
-/** The same file as far as can be known: a query of its address is a signature, and changes. */
-function isSame(a: PullRecord['files'][number], b: PullRecord['files'][number]): boolean {
-  const plain = (url: string) => url.split('?', 1)[0]
-  return a.name === b.name && a.sha256 === b.sha256 && plain(a.url) === plain(b.url)
 }
 
 const isDone = (entry: Entry): boolean => entry.state === 'done'

@@ -4,6 +4,7 @@ import { basename, join, relative, resolve, sep } from 'node:path'
 import { type FSWatcher, watch } from 'chokidar'
 import { HubError } from '../lib/error.ts'
 import type { Log } from '../lib/log.ts'
+import { createTurns } from '../lib/turns.ts'
 import { type ModelFile, ModelFolder } from '../wire/model.ts'
 import { Arrival } from './arrival.ts'
 import { folderOf, groupFiles, type Listed, sidecarKey } from './grouping.ts'
@@ -53,6 +54,7 @@ export function createRegistry(options: RegistryOptions): Registry {
   const sidecars = new Map<string, SidecarRead>()
   const listeners = new Set<(models: ModelFile[]) => void>()
   const work = new Set<Promise<unknown>>()
+  const cardTurns = createTurns()
   let watcher: FSWatcher | undefined
   const closing = Promise.withResolvers<void>()
   let started = false
@@ -181,16 +183,19 @@ export function createRegistry(options: RegistryOptions): Registry {
       if (exact) return exact.model
       throw notFound(id, listed)
     },
-    async changeCard(id, changes) {
-      const [first = ''] = this.resolve(id).files
-      const key = sidecarKey(first)
-      await writeSidecar(`${key}${SIDECAR_ENDING}`, changes)
-      const read = await readSidecar(`${key}${SIDECAR_ENDING}`)
-      // What the watcher began to read before is older than this.
-      readings.set(key, (readings.get(key) ?? 0) + 1)
-      if (read !== undefined) sidecars.set(key, read)
-      rebuild()
-      return this.resolve(id)
+    changeCard(id, changes) {
+      // A card is read and written whole: two changes at once would lose one.
+      return cardTurns(async () => {
+        const [first = ''] = this.resolve(id).files
+        const key = sidecarKey(first)
+        await writeSidecar(`${key}${SIDECAR_ENDING}`, changes)
+        const read = await readSidecar(`${key}${SIDECAR_ENDING}`)
+        // What the watcher began to read before is older than this.
+        readings.set(key, (readings.get(key) ?? 0) + 1)
+        if (read !== undefined) sidecars.set(key, read)
+        rebuild()
+        return this.resolve(id)
+      })
     },
     onChange(listener) {
       listeners.add(listener)

@@ -1,9 +1,9 @@
 /** The adapters beside a loaded model: in the context that all share, or with one of its own for an adapter that is always on. */
 import { HubError } from '../lib/error.ts'
+import type { Turns } from '../lib/turns.ts'
 import { runAsync } from '../native/llama.ts'
 import type { Pointer } from '../native/structs.ts'
 import type { Answer, Ask, Generate } from '../wire/worker.ts'
-import type { Turns } from './context.ts'
 import type { Engine } from './engine.ts'
 import type { Model } from './model.ts'
 import type { Job } from './run.ts'

@@ -1,5 +1,6 @@
 /** A native context over the model: its KV cache, its thread pool, and one decode at a time. */
 import { HubError } from '../lib/error.ts'
+import type { Turns } from '../lib/turns.ts'
 import { type Native, runAsync, type Threadpool } from '../native/llama.ts'
 import { FLASH_ATTENTION, KV_TYPE, POOLING, type Pointer } from '../native/structs.ts'
 import type { LoadOptions } from '../wire/worker.ts'
@@ -21,18 +22,7 @@ export type Context = {
   free(): void
 }
 
-/** Contexts of one model share its cores, so their decodes take turns. */
-export type Turns = <T>(work: () => Promise<T>) => Promise<T>
-
-export function createTurns(): Turns {
-  let last: Promise<unknown> = Promise.resolve()
-  return work => {
-    const turn = last.then(work, work)
-    last = turn.catch(() => undefined)
-    return turn
-  }
-}
-
+/** @param turns contexts of one model share its cores, so their decodes take turns */
 export async function createContext(
   model: Model,
   options: LoadOptions,

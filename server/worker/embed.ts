@@ -1,9 +1,10 @@
 /** Vectors of texts: a context of its own with pooling, made on first use. */
 import { HubError } from '../lib/error.ts'
+import type { Turns } from '../lib/turns.ts'
 import type { Threadpool } from '../native/llama.ts'
 import { POOLING } from '../native/structs.ts'
 import type { Answer, LoadOptions } from '../wire/worker.ts'
-import { type Context, createContext, declaredPooling, type Turns } from './context.ts'
+import { type Context, createContext, declaredPooling } from './context.ts'
 import type { Model } from './model.ts'
 
 /** Inputs evaluated in one decode. */

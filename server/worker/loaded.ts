@@ -1,10 +1,11 @@
 /** A loaded model with everything that answers for it: engine, template, adapters, embeddings. */
 import { HubError } from '../lib/error.ts'
+import { createTurns, type Turns } from '../lib/turns.ts'
 import type { Native, Threadpool } from '../native/llama.ts'
 import { DEVICE_TYPE } from '../native/structs.ts'
 import type { Answer, Ask, Generate, GenerateEvent, LoadOptions, ModelInfo, WorkerStats } from '../wire/worker.ts'
 import { Adapters } from './adapters.ts'
-import { type Context, createContext, createTurns, type Turns } from './context.ts'
+import { type Context, createContext } from './context.ts'
 import { Embedder } from './embed.ts'
 import { encodeSample, tokenizeChat } from './encode.ts'
 import { Engine } from './engine.ts'

@@ -1,8 +1,9 @@
 /** An engine over a model file in this process, so that tests see tokens and not transports. */
 
+import { createTurns, type Turns } from '../../server/lib/turns.ts'
 import { loadNative } from '../../server/native/llama.ts'
 import type { Generate, GenerateEvent, LoadOptions } from '../../server/wire/worker.ts'
-import { type Context, createContext, createTurns, type Turns } from '../../server/worker/context.ts'
+import { type Context, createContext } from '../../server/worker/context.ts'
 import { Engine } from '../../server/worker/engine.ts'
 import { UNCUT } from '../../server/worker/heal.ts'
 import { loadModel, type Model } from '../../server/worker/model.ts'

@@ -377,6 +377,28 @@ test('two run at once and the others wait; one that waits can be cancelled', asy
   assert.equal(existsSync(join(place.root, 'chat_models', 'c.gguf')), false)
 })
 
+test('two who ask for the same at once get one download, and two who discard it take away no other', async t => {
+  const hub = await modelHub(t, { ...repo(), 'maker/other': { 'other.gguf': hubFile(MODEL) } })
+  hub.misbehave = (_request, response, file) => {
+    response.writeHead(200, { 'content-length': file.bytes.length, etag: '"e"' })
+    response.write(file.bytes.subarray(0, 3000))
+    return true
+  }
+  const place = await pullPlace(t, { endpoint: hub.url })
+  const ids = () => place.pulls.list().map(({ id }) => id)
+  const [first, second] = await Promise.all([place.create(REPO), place.create(REPO)])
+  assert.equal(first.id, second.id)
+  const other = await place.create('maker/other')
+  assert.deepEqual(ids(), [other.id, first.id])
+  const discard = () => place.pulls.cancel(first.id, true)
+  const ends = await Promise.allSettled([discard(), discard()])
+  assert.deepEqual(
+    ends.map(({ status }) => status),
+    ['fulfilled', 'rejected'],
+  )
+  assert.deepEqual(ids(), [other.id])
+})
+
 test('a full disk is said before anything is fetched, counting what others still need', async t => {
   const hub = await modelHub(t, repo())
   const place = await pullPlace(t, { endpoint: hub.url, freeDisk: async () => MODEL.length + 1000 })

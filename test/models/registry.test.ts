@@ -386,6 +386,14 @@ test('a card is changed on disk and listed at once; what it said beside stays', 
   assert.deepEqual(JSON.parse(readFileSync(card, 'utf8')), changed.sidecar)
   await registry.changeCard('small', { context_size: undefined })
   assert.deepEqual(JSON.parse(readFileSync(card, 'utf8')), { description: 'mine', own: [1], pin: true })
+  await Promise.all([registry.changeCard('small', { slots: 2 }), registry.changeCard('small', { gpu_layers: 0 })])
+  assert.deepEqual(JSON.parse(readFileSync(card, 'utf8')), {
+    description: 'mine',
+    own: [1],
+    pin: true,
+    slots: 2,
+    gpu_layers: 0,
+  })
   await assert.rejects(registry.changeCard('odd', { pin: true }), /odd\.model\.json is ignored: it is not JSON/)
   assert.equal(readFileSync(join(folder, 'chat_models', 'odd.model.json'), 'utf8'), '{ no json')
   await assert.rejects(registry.changeCard('none', { pin: true }), /There is no model "none"/)

@@ -174,7 +174,11 @@ export function createServer(deps: ServerDeps): Server {
       else sendJson(response, 200, result)
       ended?.()
     } catch (thrown) {
-      const error = isClosing ? new HubError('shutting_down', 'The hub is closing.') : HubError.from(thrown)
+      const error = isClosing
+        ? new HubError('shutting_down', 'The hub is closing.')
+        : signal.aborted && isAbort(thrown)
+          ? new HubError('cancelled', 'The client went away.')
+          : HubError.from(thrown)
       ended?.(error)
       sse?.abandon()
       if (sse?.opened) {
@@ -365,6 +369,9 @@ function hideInternals(error: HubError): HubError {
   if (error.code !== 'internal' || error.cause === undefined) return error
   return new HubError('internal', 'The hub failed to answer this request; its log says why (see x-request-id).')
 }
+
+/** What node's own functions throw when their signal is aborted. */
+const isAbort = (thrown: unknown): boolean => thrown instanceof Error && thrown.name === 'AbortError'
 
 /** Express and its router throw errors with a status for addresses that cannot be decoded. */
 function fromExpress(thrown: unknown): HubError {

@@ -1,6 +1,6 @@
 /** The door itself: bodies, unknown addresses, methods, hosts and origins, failures of handlers. */
 import assert from 'node:assert/strict'
-import { once } from 'node:events'
+import { EventEmitter, once } from 'node:events'
 import { request as httpRequest } from 'node:http'
 import { connect } from 'node:net'
 import { test } from 'node:test'
@@ -198,6 +198,34 @@ test('what a handler throws by accident is a 500 without its words; the log has 
   assert.match(log, /cannot read the thing/)
   assert.match(log, new RegExp(answer.headers.get('x-request-id') ?? 'no id'))
   assert.doesNotMatch(log, /secret/)
+})
+
+test('a client that goes away is no failure of the hub, whatever its going ended', async context => {
+  const begun = Promise.withResolvers<void>()
+  const hub = await testHub(context, {
+    routes: () => [
+      route({
+        method: 'GET',
+        path: '/slow',
+        summary: '',
+        tag: '',
+        scope: 'use',
+        response: z.object({}),
+        async handler({ signal }) {
+          begun.resolve()
+          await once(new EventEmitter(), 'never', { signal })
+          return {}
+        },
+      }),
+    ],
+  })
+  const client = new AbortController()
+  const asked = fetch(`${hub.url}/slow`, { signal: client.signal })
+  await begun.promise
+  client.abort()
+  await assert.rejects(asked)
+  while (hub.log.length === 0) await new Promise(setImmediate)
+  assert.match(hub.log.join(''), /request refused .*status=499 code=cancelled/)
 })
 
 test('a full queue is 429 with Retry-After', async context => {

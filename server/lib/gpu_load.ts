@@ -34,19 +34,26 @@ const NVIDIA_QUERY = [
 export function createGpuReader(deps: GpuLoadDeps): () => Promise<GpuLoad[]> {
   const { inUse, known, now, runProgram = outputOf, cards = '/sys/class/drm' } = deps
   let last: { atMs: number; gpus: GpuLoad[] } | undefined
-  /** False once it has said nothing: a tool that is not there is not looked for again. */
+  /** False once it has said nothing: a tool that is not there is not looked for again, one that has answered before is. */
   let hasNvidia = true
+  let hasAnswered = false
+  let looking: Promise<GpuLoad[]> | undefined
 
   async function look(): Promise<GpuLoad[]> {
     const nvidia = hasNvidia ? parseNvidiaLoad(await runProgram('nvidia-smi', [...NVIDIA_QUERY])) : []
-    hasNvidia = nvidia.length > 0
+    hasAnswered ||= nvidia.length > 0
+    hasNvidia = hasAnswered
     const found = [...nvidia, ...(await amdLoads(cards))]
     return found.length > 0 ? found : known().catch(() => [])
   }
 
   return async () => {
     if (last !== undefined && !inUse() && now() - last.atMs < UNUSED_MS) return last.gpus
-    last = { atMs: now(), gpus: await look() }
+    // Who asks meanwhile gets the same answer.
+    looking ??= look().finally(() => {
+      looking = undefined
+    })
+    last = { atMs: now(), gpus: await looking }
     return last.gpus
   }
 }

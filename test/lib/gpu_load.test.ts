@@ -55,6 +55,16 @@ test('where nothing tells, what was found when the devices were tried counts, an
   assert.deepEqual(await createGpuReader({ ...nowhere, known: () => Promise.reject(new Error('no')) })(), [])
 })
 
+test('a tool that has answered is asked again after it failed once, and two who ask at once get one answer', async () => {
+  const said = ['card, 2, 1, 50\n', '', 'card, 2, 1, 100\n']
+  const read = createGpuReader({ ...nowhere, runProgram: async () => said.shift() ?? 'none, 1, 1, 1\n' })
+  assert.equal((await read())[0]?.busy, 0.5)
+  assert.deepEqual(await read(), [])
+  const [one, two] = await Promise.all([read(), read()])
+  assert.equal(one[0]?.busy, 1)
+  assert.equal(two, one)
+})
+
 test('a GPU that no model uses is asked once a minute', async () => {
   let looked = 0
   let used = false

@@ -59,7 +59,8 @@ export async function liveSamples(
     const name = `${job.id}#samples-${++keys}`
     models.addMemory(base, bytes)
     try {
-      await lease.ask({ type: 'load_adapter', name, path }, signal)
+      // Not ended with the request: an adapter that came after that would stay.
+      await lease.ask({ type: 'load_adapter', name, path }, new AbortController().signal)
       try {
         const samples: TrainingSamples['samples'] = []
         for (const { question, expected, request } of asked) {

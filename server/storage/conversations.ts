@@ -198,14 +198,19 @@ export function branchOf<T extends { id: string; parent: string | null }>(messag
 export function fold(text: string): string {
   let folded = ''
   for (const character of text.normalize('NFC')) {
-    const plain = folds.get(character) ?? foldOne(character)
-    folds.set(character, plain)
+    let plain = folds.get(character)
+    if (plain === undefined) {
+      plain = foldOne(character)
+      if (folds.size < MOST_FOLDS) folds.set(character, plain)
+    }
     folded += plain
   }
   return folded
 }
 /** A text has few different characters, and working one out costs a hundred times what looking it up does. */
 const folds = new Map<string, string>()
+/** What one language uses, Chinese included. */
+const MOST_FOLDS = 20_000
 
 function foldOne(character: string): string {
   const plain = character.normalize('NFD').replace(/\p{M}/gu, '').replace(/đ/g, 'd').replace(/Đ/g, 'd').toLowerCase()

@@ -241,6 +241,11 @@ describe('the chat page', needBrowser(), () => {
       await send(page, 'say the same')
       await page.locator('.pair .message:not(.live)').nth(1).waitFor()
       await page.screenshot({ path: join(SHOTS, 'pair.png') })
+      await page.reload()
+      await page.locator('.pair .message:not(.live)').nth(1).waitFor()
+      await page.keyboard.press('Alt+n')
+      await page.getByText('What would you like to ask?').waitFor()
+      await page.locator('.chat', { hasText: 'say the same' }).click()
       await page
         .locator('.pair .message', { hasText: 'beta' })
         .getByRole('button', { name: 'This one is better' })
@@ -252,6 +257,65 @@ describe('the chat page', needBrowser(), () => {
       assert.deepEqual([data[0]!.base.model, base.bad, candidate.good], ['alpha', 1, 1])
       const { messages, leaf } = await latest()
       assert.equal(messages.find(({ id }) => id === leaf)?.model, 'beta')
+    }))
+
+  test('a pair that the chat went on from is not offered again', () =>
+    open(async page => {
+      await page.getByLabel('Model', { exact: true }).selectOption('alpha')
+      await page.getByLabel('Compare with a second model').selectOption('beta')
+      await send(page, 'say either')
+      await page.locator('.pair .message:not(.live)').nth(1).waitFor()
+      await page.getByLabel('Compare with a second model').selectOption('')
+      await send(page, 'say onwards')
+      await page.locator('.message.assistant:not(.live)', { hasText: 'onwards' }).waitFor()
+      await page.reload()
+      await page.locator('.message.assistant', { hasText: 'onwards' }).waitFor()
+      assert.equal(await page.locator('.pair').count(), 0)
+    }))
+
+  test('of two chats that are picked, the later one is shown, however slowly the other comes', () =>
+    open(async page => {
+      await send(page, 'say slow one')
+      await answered(page)
+      const slow = `/v1/chats/${(await latest()).id}`
+      await page.keyboard.press('Alt+n')
+      await page.getByText('What would you like to ask?').waitFor()
+      await send(page, 'say quick one')
+      await page.locator('.message.assistant:not(.live)', { hasText: 'quick one' }).waitFor()
+      const { promise: gate, resolve: release } = Promise.withResolvers<void>()
+      await page.route(`**${slow}`, async route => {
+        await gate
+        await route.continue()
+      })
+      await page.locator('.chat', { hasText: 'slow one' }).click()
+      await page.locator('.chat', { hasText: 'quick one' }).click()
+      await page.locator('#message').fill('say third one')
+      await page.getByRole('button', { name: 'Send' }).click()
+      await page.locator('.message.assistant:not(.live)', { hasText: 'third one' }).waitFor()
+      const late = page.waitForResponse(response => response.url().endsWith(slow))
+      release()
+      await (await late).finished()
+      await page.evaluate('new Promise(done => requestAnimationFrame(() => setTimeout(done)))')
+      assert.equal(await page.locator('.message.assistant', { hasText: 'third one' }).count(), 1)
+    }))
+
+  test('a question is answered though another chat was opened before it was stored', () =>
+    open(async page => {
+      await send(page, 'say first words')
+      await answered(page)
+      const { promise: gate, resolve: release } = Promise.withResolvers<void>()
+      await page.route('**/messages/*', async route => {
+        await gate
+        await route.continue()
+      })
+      const asked = page.waitForRequest(request => request.url().includes('/messages/'))
+      await send(page, 'say second words')
+      await asked
+      await page.keyboard.press('Alt+n')
+      await page.getByText('What would you like to ask?').waitFor()
+      release()
+      await page.locator('.chat', { hasText: 'first words' }).click()
+      await page.locator('.message.assistant:not(.live)', { hasText: 'second words' }).waitFor()
     }))
 
   test('a link begins a chat with a model, or with two side by side', () =>

@@ -41,6 +41,8 @@ export function App({ bridge, hub, session }: Parts) {
 
   useEffect(() => {
     const press = (event: KeyboardEvent): void => {
+      // It belongs to the word that is being put together, in Vietnamese say.
+      if (event.isComposing) return
       const key = event.code.replace('Key', '').toLowerCase()
       if (event.key === 'Escape' && !document.querySelector('dialog[open]')) {
         if (panel !== undefined) setPanel(undefined)

@@ -286,10 +286,11 @@ function Editor({ message, session, done }: Pick<Props, 'message' | 'session'> &
         }}
         onChange={event => setText(event.target.value)}
         onKeyDown={event => {
+          if (event.nativeEvent.isComposing) return
           if (event.key === 'Escape') {
             event.stopPropagation()
             done()
-          } else if (event.key === 'Enter' && !event.shiftKey && !event.nativeEvent.isComposing) {
+          } else if (event.key === 'Enter' && !event.shiftKey) {
             event.preventDefault()
             send()
           }

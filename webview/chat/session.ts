@@ -19,6 +19,7 @@ import { createFarewell } from './farewell.ts'
 import type { Link } from './link.ts'
 import { createOutbox } from './outbox.ts'
 import { paced, type Screen } from './paced.ts'
+import { createPairs, type Pair } from './pairs.ts'
 import { branchOf, childrenOf, lastLeaf, titleOf } from './tree.ts'
 import { vote } from './vote.ts'
 
@@ -39,7 +40,7 @@ export type ChatState = {
   /** The model that answers beside the first one. */
   second: string
   /** Two answers that stand side by side until one is chosen. */
-  pair: { parent: string; ids: [string, string] } | undefined
+  pair: Pair | undefined
   /** Answers that are being written, by the id of their message. */
   live: { [message: string]: Live }
   /** Messages that were left out of a request since the context was full, by the id of the answer. */
@@ -82,14 +83,18 @@ export function createSession(bridge: Bridge) {
   })
   const { get, set } = store
   let searches = 0
+  let openings = 0
+  /** Chats that were deleted: what still comes for them is not stored. */
+  const removed = new Set<string>()
   /** The page is being left: what ends then was not broken. */
   let leaving = false
 
   const failed = (thrown: unknown): void => set({ failure: toHubFailure(thrown).message })
   const outbox = createOutbox(bridge, failed)
   const farewell = createFarewell(bridge)
-  const messagesOf = (id: string): ConversationMessage[] | undefined =>
-    get().current?.id === id ? get().current?.messages : undefined
+  const pairs = createPairs(bridge)
+  const writingIn = (id: string | undefined): string[] =>
+    Object.entries(get().live).flatMap(([message, { conversation }]) => (conversation === id ? [message] : []))
 
   async function refresh(limit = Math.max(PAGE, get().list.length)): Promise<void> {
     const search = get().search.trim()
@@ -105,47 +110,54 @@ export function createSession(bridge: Bridge) {
   }
 
   async function open(id: string | undefined): Promise<void> {
+    const turn = ++openings
+    // Whoever picked another chat meanwhile wants to see that one.
+    const isLate = (): boolean => turn !== openings
     bridge.own.set('open', id)
     if (id === undefined) {
       set({ current: undefined, pair: undefined, failure: undefined, training: false, opening: false })
       return
     }
     set({ opening: true, failure: undefined })
-    try {
+    const read = async (): Promise<ConversationWhole> => {
       await outbox.flush()
-      const current = await bridge.request<ConversationWhole>('GET', `/v1/chats/${id}`)
+      return bridge.request<ConversationWhole>('GET', `/v1/chats/${id}`)
+    }
+    try {
+      const before = writingIn(id)
+      let current = await read()
+      const isMissing = (answer: string): boolean =>
+        get().live[answer] === undefined && current.messages.every(message => message.id !== answer)
+      // An answer that ended while the chat was read.
+      if (!isLate() && before.some(isMissing)) current = await read()
+      if (isLate()) return
       const { model } = get()
-      set({ current, opening: false, pair: undefined, model: current.model || model })
+      set({ current, opening: false, pair: pairs.find(current, writingIn(id)), model: current.model || model })
     } catch (thrown) {
+      if (isLate()) return
       const failure = toHubFailure(thrown)
       set({ opening: false, ...(!failure.unreachable && { failure: failure.message, current: undefined }) })
-      if (!failure.unreachable) bridge.own.set('open', undefined)
+      // What is still shown is what a reload brings back.
+      bridge.own.set('open', failure.unreachable ? (get().current?.id ?? id) : undefined)
     }
   }
 
   /** Another tab may have gone on with the open conversation. */
   async function revisit(): Promise<void> {
     const { current } = get()
-    const isBusy = (): boolean =>
-      Object.values(get().live).some(({ conversation }) => conversation === current?.id) ||
-      outbox.store.get().letters.length > 0
+    const isBusy = (): boolean => writingIn(current?.id).length > 0 || outbox.store.get().letters.length > 0
     if (current === undefined || isBusy()) return
     const found = await bridge.request<ConversationWhole>('GET', `/v1/chats/${current.id}`).catch(() => undefined)
     // Only if nothing was done here meanwhile.
     if (found === undefined || get().current !== current || isBusy()) return
-    if (found.updated_at !== current.updated_at || found.leaf !== current.leaf) set({ current: found })
+    if (found.updated_at === current.updated_at && found.leaf === current.leaf) return
+    set({ current: found, pair: get().pair && pairs.find(found) })
   }
 
   /** Shows a message at once and stores it; when the hub is away, as soon as it is back. */
   async function put(conversation: string, message: ConversationMessage, last = false): Promise<void> {
     const { current } = get()
-    if (current?.id === conversation) {
-      const known = current.messages.some(({ id }) => id === message.id)
-      const messages = known
-        ? current.messages.map(one => (one.id === message.id ? message : one))
-        : [...current.messages, message]
-      set({ current: { ...current, messages, leaf: message.id } })
-    }
+    if (current?.id === conversation) set({ current: withMessage(current, message) })
     const { id, created_at: _, ...body } = message
     await outbox.put(`/v1/chats/${conversation}/messages/${id}`, body satisfies ConversationMessageIn, last)
   }
@@ -166,11 +178,16 @@ export function createSession(bridge: Bridge) {
   async function beginChat(title: string): Promise<ConversationWhole | undefined> {
     const { current, options, training, model } = get()
     if (current !== undefined) return current
+    const turn = openings
     try {
       const made = await bridge.request<Conversation>('POST', '/v1/chats', { title, model, training, options })
       const whole = { ...made, messages: [] }
-      set({ current: whole, list: [made, ...get().list] })
-      bridge.own.set('open', made.id)
+      set({ list: [made, ...get().list] })
+      // Another chat that was opened meanwhile stays in view; the question is answered all the same.
+      if (turn === openings) {
+        set({ current: whole })
+        bridge.own.set('open', made.id)
+      }
       return whole
     } catch (thrown) {
       failed(thrown)
@@ -178,16 +195,17 @@ export function createSession(bridge: Bridge) {
     }
   }
 
-  /** @param before an answer that goes on */
+  /**
+   * @param chat as it was when it was asked, whatever is in view by now
+   * @param before an answer that goes on
+   */
   async function answer(
-    conversation: string,
+    chat: ConversationWhole,
     parent: string,
     model: string,
     before?: ConversationMessage,
   ): Promise<void> {
-    const all = messagesOf(conversation)
-    const { current } = get()
-    if (all === undefined || current === undefined) return
+    const conversation = chat.id
     const id = before?.id ?? newId()
     const stopper = new AbortController()
     const begun: Answer = { content: before?.content ?? '', ...(before?.reasoning && { reasoning: before.reasoning }) }
@@ -203,7 +221,8 @@ export function createSession(bridge: Bridge) {
       failure: undefined,
       said: undefined,
     })
-    const question: Question = { model, options: current.options, branch: branchOf(all, before?.id ?? parent) }
+    const branch = branchOf(chat.messages, before?.id ?? parent)
+    const question: Question = { model, options: chat.options, branch }
     let end: Pick<ConversationMessage, 'finish' | 'error'> = {}
     try {
       const { body, left } = await ask(bridge, question, before !== undefined, stopper.signal)
@@ -220,34 +239,38 @@ export function createSession(bridge: Bridge) {
     }
     drop(id)
     farewell.drop(id)
+    if (removed.has(conversation)) return
     await put(conversation, { ...head, ...now, ...end })
     void refresh()
   }
 
   async function send(text: string): Promise<boolean> {
-    const conversation = await beginChat(titleOf(text))
-    if (conversation === undefined) return false
-    const { model, second, current } = get()
-    const branch = branchOf(current?.messages ?? [], current?.leaf ?? null)
-    const parent = branch.at(-1)?.id ?? null
-    await say(conversation.id, parent, text, [model, ...(second !== '' && second !== model ? [second] : [])])
+    const { model, second } = get()
+    const chat = await beginChat(titleOf(text))
+    if (chat === undefined) return false
+    const parent = branchOf(chat.messages, chat.leaf).at(-1)?.id ?? null
+    await say(chat, parent, text, [model, ...(second !== '' && second !== model ? [second] : [])])
     return true
   }
 
   /** Stores a question and has it answered by one or two models. */
-  async function say(conversation: string, parent: string | null, text: string, models: string[]): Promise<void> {
+  async function say(chat: ConversationWhole, parent: string | null, text: string, models: string[]): Promise<void> {
     const message = { id: newId(), parent, role: 'user' as const, content: text, created_at: Date.now() }
-    const stored = put(conversation, message)
-    set({ pair: undefined })
+    const stored = put(chat.id, message)
+    if (get().current?.id === chat.id) set({ pair: undefined })
     await stored
-    void answerAll(conversation, message.id, models)
+    void answerAll(withMessage(chat, message), message.id, models)
   }
 
-  async function answerAll(conversation: string, parent: string, models: string[]): Promise<void> {
+  async function answerAll(chat: ConversationWhole, parent: string, models: string[]): Promise<void> {
     const before = new Set(Object.keys(get().live))
-    const running = models.map(model => answer(conversation, parent, model))
-    const ids = Object.keys(get().live).filter(id => !before.has(id))
-    if (ids.length === 2) set({ pair: { parent, ids: ids as [string, string] } })
+    const running = models.map(model => answer(chat, parent, model))
+    const [first, second] = Object.keys(get().live).filter(id => !before.has(id))
+    if (first !== undefined && second !== undefined) {
+      const pair: Pair = { parent, ids: [first, second] }
+      pairs.add(chat.id, pair)
+      if (get().current?.id === chat.id) set({ pair })
+    }
     await Promise.all(running)
   }
 
@@ -312,8 +335,9 @@ export function createSession(bridge: Bridge) {
     rename: (id: string, title: string) => update(id, { title }),
     async remove(id: string) {
       try {
-        for (const live of Object.values(get().live)) if (live.conversation === id) live.stop()
         await bridge.request('DELETE', `/v1/chats/${id}`)
+        removed.add(id)
+        for (const live of Object.values(get().live)) if (live.conversation === id) live.stop()
         set({ list: get().list.filter(one => one.id !== id) })
         bridge.own.set(`draft.${id}`, undefined)
         if (get().current?.id === id) await open(undefined)
@@ -335,34 +359,42 @@ export function createSession(bridge: Bridge) {
     /** The same question again, answered by the model that is chosen now. */
     regenerate(message: ConversationMessage) {
       const { current, model } = get()
-      if (current !== undefined && message.parent !== null) void answerAll(current.id, message.parent, [model])
+      if (current === undefined || message.parent === null) return
+      // Behind a third answer there is no pair to choose from.
+      set({ pair: undefined })
+      void answerAll(current, message.parent, [model])
     },
     /** Another wording of a question, beside it. */
     edit(message: ConversationMessage, text: string) {
       const { current, model } = get()
-      if (current !== undefined) void say(current.id, message.parent, text, [model])
+      if (current !== undefined) void say(current, message.parent, text, [model])
     },
     continueAnswer(message: ConversationMessage) {
       const { current, model } = get()
       if (current === undefined || message.parent === null) return
-      void answer(current.id, message.parent, model, message)
+      void answer(current, message.parent, model, message)
     },
     /** What the tools said to the calls of a message, one behind the other; then the model goes on. */
     async answerCalls(caller: ConversationMessage, answers: { call: string; content: string }[]) {
       const { current, model } = get()
       if (current === undefined) return
+      let chat = current
       let parent = caller.id
       for (const { call, content } of answers) {
         const about = { id: newId(), parent, role: 'tool' as const, created_at: Date.now() }
-        await put(current.id, { ...about, content, tool_call_id: call })
+        const message = { ...about, content, tool_call_id: call }
+        await put(chat.id, message)
+        chat = withMessage(chat, message)
         parent = about.id
       }
-      void answer(current.id, parent, model)
+      void answer(chat, parent, model)
     },
     showBranch(id: string) {
       const { current } = get()
       if (current === undefined) return
-      void update(current.id, { leaf: lastLeaf(childrenOf(current.messages), id) })
+      const leaf = lastLeaf(childrenOf(current.messages), id)
+      void update(current.id, { leaf })
+      set({ pair: pairs.find({ ...current, leaf }) })
     },
     async judge(message: ConversationMessage, feedback: 'good' | 'bad') {
       const { current } = get()
@@ -377,8 +409,9 @@ export function createSession(bridge: Bridge) {
       const { current, pair } = get()
       const worse = pair?.ids.find(id => id !== better)
       const [good, bad] = [better, worse].map(id => current?.messages.find(message => message.id === id))
-      if (current === undefined || good === undefined || bad === undefined) return
+      if (current === undefined || pair === undefined || good === undefined || bad === undefined) return
       set({ pair: undefined })
+      pairs.drop(pair)
       try {
         await put(current.id, { ...bad, feedback: 'bad' })
         await put(current.id, { ...good, feedback: 'good' })
@@ -394,6 +427,15 @@ export function createSession(bridge: Bridge) {
       }
     },
   }
+}
+
+/** With a message, new or in the place of what it was, as the end of the branch. */
+function withMessage(chat: ConversationWhole, message: ConversationMessage): ConversationWhole {
+  const isKnown = chat.messages.some(({ id }) => id === message.id)
+  const messages = isKnown
+    ? chat.messages.map(one => (one.id === message.id ? message : one))
+    : [...chat.messages, message]
+  return { ...chat, messages, leaf: message.id }
 }
 
 function readOptions(text: string | undefined): ConversationOptions {

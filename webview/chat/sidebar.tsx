@@ -132,6 +132,7 @@ function Chat({
           ref={input => input?.select()}
           onBlur={() => setRenaming(false)}
           onKeyDown={event => {
+            if (event.nativeEvent.isComposing) return
             if (event.key === 'Enter') void session.rename(chat.id, event.currentTarget.value.trim())
             if (event.key === 'Enter' || event.key === 'Escape') {
               setRenaming(false)

@@ -66,7 +66,7 @@ export function ModelRow(props: Parts & { model: ModelStatusOut; isOpen: boolean
       </dl>
       <div className="model-actions">
         {canChat && (
-          <PageLink bridge={bridge} to="chat" route={`model=${id}`} name={d.chatWith(id)}>
+          <PageLink bridge={bridge} to="chat" route={`model=${encodeURIComponent(id)}`} name={d.chatWith(id)}>
             {t.chat}
           </PageLink>
         )}

@@ -80,6 +80,10 @@ export function serveBridge(webview: vscode.Webview, deps: BridgeDeps): Serving 
     const message = readMessage(value)
     if (message === undefined) {
       log.warn('a page said what it cannot say')
+      // It would wait for ever.
+      const { id } = Object(value) as { id?: unknown }
+      if (typeof id === 'number')
+        post({ type: 'lost', id, message: vscode.l10n.t('The page asks for too much at once.') })
       return
     }
     if (message.type === 'request' || message.type === 'upload') void run(message)

@@ -62,6 +62,8 @@ export class Panels implements vscode.WebviewViewProvider, vscode.Disposable {
     }
     // The page says itself when the hub is away.
     await this.#deps.hub.ensure().catch(() => undefined)
+    // Somebody else may have asked for it meanwhile.
+    if (this.#panels.has(page)) return this.open(page, route)
     const column = vscode.window.activeTextEditor === undefined ? vscode.ViewColumn.Active : vscode.ViewColumn.Beside
     if (column === vscode.ViewColumn.Beside) this.#keepAlone(panelType(page))
     const panel = vscode.window.createWebviewPanel(panelType(page), title(page), column, {
@@ -127,7 +129,11 @@ export class Panels implements vscode.WebviewViewProvider, vscode.Disposable {
     webview.options = { enableScripts: true, localResourceRoots: [root] }
     const serving = serveBridge(webview, {
       ...this.#deps,
-      act: message => this.#act(message, `${page} ${place}`),
+      act: message => {
+        this.#act(message, `${page} ${place}`).catch((thrown: unknown) => {
+          void vscode.window.showErrorMessage(thrown instanceof Error ? thrown.message : String(thrown))
+        })
+      },
       listening: () => {
         this.#listening.add(webview)
         if (webview === this.#panels.get('chat')?.webview) this.#sendDrafts(webview)

@@ -13,6 +13,8 @@ export type Bridge = {
   request<T>(method: Method, path: string, body?: unknown, options?: RequestOptions): Promise<T>
   /** Reads server-sent events: the text behind `data: ` of each, until the end. @throws HubFailure */
   stream(path: string, body: unknown, signal: AbortSignal): AsyncGenerator<string>
+  /** Largest file that can be given to the hub from here, in bytes; absent where there is no such limit. */
+  maxUploadBytes?: number
   /** Gives a file to the hub, for training say. @throws HubFailure */
   upload(file: File, signal: AbortSignal): Promise<FileOut>
   /** The hub's events, and whether it is there; it is asked again until it is. Every listener hears all. */

@@ -6,6 +6,8 @@ import { HubFailure, toFailure } from './failure.ts'
 
 /** By this key the part of the page that is shown is kept. */
 const ROUTE = 'route'
+/** The extension takes no larger file, since all of it is held in memory on its way. */
+const MAX_UPLOAD_BYTES = 512 * 2 ** 20
 
 export type PanelApi = {
   postMessage(message: unknown): void
@@ -74,12 +76,17 @@ export function panelBridge(api: PanelApi): Bridge {
       else if (answer.status >= 400) reject(toFailure(answer.status, answer.body))
       else resolve(answer.body as T)
     })
-    signal?.addEventListener('abort', () => {
+    const stop = (): void => {
       post({ type: 'cancel', id })
-      reject(signal.reason)
-    })
+      reject(signal?.reason)
+    }
+    signal?.addEventListener('abort', stop)
     post(message(id))
-    return promise.finally(() => waiting.delete(id))
+    return promise.finally(() => {
+      // One signal may stand for many requests, one behind the other.
+      signal?.removeEventListener('abort', stop)
+      waiting.delete(id)
+    })
   }
 
   return {
@@ -90,8 +97,10 @@ export function panelBridge(api: PanelApi): Bridge {
         id => ({ type: 'request', id, method, path, stream: false, ...(body !== undefined && { body }) }),
         options.signal,
       ),
+    maxUploadBytes: MAX_UPLOAD_BYTES,
     async upload(file, signal) {
       const bytes = await file.arrayBuffer()
+      signal.throwIfAborted()
       return call(id => ({ type: 'upload', id, filename: file.name, bytes }), signal)
     },
     async *stream(path, body, signal) {

@@ -4,6 +4,7 @@ import type { DatasetCheck, DatasetOut } from '../../../server/wire/dataset.ts'
 import type { FindingId } from '../../../server/wire/quality.ts'
 import { chatModels } from '../../hub_state.ts'
 import { useStore } from '../../store.ts'
+import { sizeText } from '../../texts.ts'
 import { DatasetReport, Problems } from './dataset_report.tsx'
 import type { Parts } from './parts.ts'
 import { Choice, Done, Failure, Field, Head, Switch, TextInput, useAction } from './widgets.tsx'
@@ -65,6 +66,8 @@ export function DatasetImport(props: Parts & { into: string | undefined; close()
     switch (source) {
       case 'upload': {
         if (file === undefined) throw missing
+        const most = bridge.maxUploadBytes
+        if (most !== undefined && file.size > most) throw new Error(w.fileTooLarge(sizeText(most)))
         if (uploaded?.file === file) return { ...common, file: uploaded.id }
         setDoing(w.uploading)
         const { id } = await bridge.upload(file, signal)

@@ -58,6 +58,8 @@ export const en = {
     collected: 'Suggestions that an editor collected with your consent.',
   },
   file: 'File',
+  fileTooLarge: (most: string) =>
+    `The editor passes on files of at most ${most}. Put it into the hub's home folder and choose “Files or folders of the hub”, or import it in a browser.`,
   text: 'Text',
   paths: 'Paths',
   append: 'Keep the samples of the version before',

@@ -57,6 +57,8 @@ export const vi: Words = {
   },
   file: 'Tệp',
   text: 'Văn bản',
+  fileTooLarge: most =>
+    `Trình soạn thảo chỉ chuyển được tệp tối đa ${most}. Hãy chép tệp vào thư mục home của hub rồi chọn “Tệp hoặc thư mục của hub”, hoặc nhập bằng trình duyệt.`,
   paths: 'Đường dẫn',
   append: 'Giữ cả các mẫu của bản trước',
   appendHint: 'Tắt: bản mới chỉ có những gì nhập lần này. Các bản cũ vẫn còn trong cả hai trường hợp.',

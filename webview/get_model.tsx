@@ -26,7 +26,11 @@ export function GetModel({ bridge, hub, most = 4 }: Deps & { most?: number }) {
     bridge
       .request<{ data: Suggestion[] }>('GET', '/v1/models/suggested')
       .then(({ data }) => setSuggestions(data))
-      .catch((thrown: unknown) => setFailure(toHubFailure(thrown).message))
+      .catch((thrown: unknown) => {
+        // A hub that went away is said elsewhere; it is asked again when it is back.
+        const { unreachable, message } = toHubFailure(thrown)
+        if (!unreachable) setFailure(message)
+      })
   }, [bridge, connected, arrived])
 
   /** @returns whether the hub took it */

@@ -176,12 +176,13 @@ async function versionOf(deps: EvaluateDeps, file: ModelFile, signal: AbortSigna
 
 function regressionResults(base: readonly Measured[], candidate: readonly Measured[]): RegressionResult[] {
   const lossOf = ({ loss }: Measured) => (loss === undefined || loss.weight === 0 ? undefined : loss.sum / loss.weight)
-  return REGRESSION_SET.map(({ id, language }, index) => {
+  return REGRESSION_SET.map(({ id, language, prompt }, index) => {
     const [one, other] = [base[index]!, candidate[index]!]
     const [baseLoss, candidateLoss] = [lossOf(one), lossOf(other)]
     return {
       id,
       language,
+      question: prompt,
       ...(baseLoss !== undefined && { base_loss: baseLoss }),
       ...(candidateLoss !== undefined && { candidate_loss: candidateLoss }),
       base_right: isRight(one, index),

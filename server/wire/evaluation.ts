@@ -55,6 +55,8 @@ export type ModelVersion = z.infer<typeof ModelVersion>
 export const RegressionResult = z.object({
   id: z.string(),
   language: z.string(),
+  /** As the models were asked; absent in older reports. */
+  question: z.string().optional(),
   /** Mean loss per token of the reference answer, in nats. */
   base_loss: z.number().optional(),
   candidate_loss: z.number().optional(),

@@ -272,6 +272,7 @@ test('forgetting shows in the general questions', async context => {
   assert.deepEqual(forgot.regression[0], {
     id: 'en_capital',
     language: 'en',
+    question: 'What is the capital of France? Answer with one word.',
     base_loss: 1,
     candidate_loss: 2,
     base_right: true,

@@ -18,6 +18,7 @@ import { duration, figure, percent, signed } from '../../webview/dashboard/train
 import { createTraining } from '../../webview/dashboard/training/training.ts'
 import { en } from '../../webview/dashboard/training/words_en.ts'
 import { vi } from '../../webview/dashboard/training/words_vi.ts'
+import { HubFailure } from '../../webview/failure.ts'
 
 const event = (number: number, changes: Partial<TrainingEventOut> = {}): TrainingEventOut => ({
   id: `ftevent-a-${number}`,
@@ -151,4 +152,22 @@ test('events keep jobs, curve and log up to date; what was read meanwhile is the
     logs.a?.map(({ message }) => message),
     ['line 1', 'line 2', 'line 3'],
   )
+})
+
+test('a list that was asked for while the hub was away is read when it is back', async () => {
+  let isAway = true
+  const request = async (): Promise<unknown> => {
+    if (isAway) throw new HubFailure('unreachable', 'away')
+    return { data: [job('a', 1)], has_more: false }
+  }
+  const training = createTraining({ request } as unknown as Bridge)
+  await training.read('jobs')
+  assert.equal(training.store.get().jobs, undefined)
+  isAway = false
+  const { promise, resolve } = Promise.withResolvers<void>()
+  training.store.subscribe(resolve)
+  training.again()
+  await promise
+  const { jobs, datasets } = training.store.get()
+  assert.deepEqual([jobs?.length, datasets], [1, undefined])
 })

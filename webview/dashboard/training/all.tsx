@@ -16,12 +16,10 @@ let known: { bridge: Bridge; training: Training } | undefined
 function trainingOf(bridge: Bridge): Training {
   if (known?.bridge === bridge) return known.training
   const training = createTraining(bridge)
-  let wasConnected = false
   bridge.listen({
     event: training.hear,
     connected(connected) {
-      if (connected && wasConnected) training.again()
-      wasConnected ||= connected
+      if (connected) training.again()
     },
   })
   known = { bridge, training }

@@ -62,7 +62,10 @@ export function Chart(props: {
   ]
   const press = (event: KeyboardEvent): void => {
     const action = actions.find(({ keys }) => keys.includes(event.key))
-    if (action === undefined || event.ctrlKey || event.metaKey || event.altKey) return
+    // The table beside it is scrolled with the same keys.
+    const isInTable = event.target instanceof Element && event.target.closest('table, .scroll') !== null
+    if (action === undefined || action.off === true || isInTable || event.ctrlKey || event.metaKey || event.altKey)
+      return
     event.preventDefault()
     action.act()
   }

@@ -15,14 +15,18 @@ import { useWords } from './words.ts'
 const WAIT_S = 2
 
 export function EvaluationView(props: Parts & { id: string }) {
-  const { bridge, training, id, go } = props
+  const { bridge, hub, training, id, go } = props
   const w = useWords()
   const evaluation = useStore(training.store, state => state.evaluations?.find(each => each.id === id))
+  const connected = useStore(hub, state => state.connected)
   const [failure, setFailure] = useState<string>()
   const action = useAction()
   const path = `/v1/training/evaluations/${encodeURIComponent(id)}`
 
+  // A hub that was away goes on with it when it is back, and so does the page.
   useEffect(() => {
+    if (!connected) return
+    setFailure(undefined)
     const stopper = new AbortController()
     const { signal } = stopper
     const follow = async (): Promise<void> => {
@@ -36,7 +40,7 @@ export function EvaluationView(props: Parts & { id: string }) {
       if (!signal.aborted) setFailure(toHubFailure(thrown).message)
     })
     return () => stopper.abort()
-  }, [bridge, training, path])
+  }, [bridge, connected, training, path])
 
   const back = () => go('adapters')
   if (evaluation === undefined) {
@@ -228,19 +232,23 @@ function FixedQuestions({ report }: { report: EvaluationReport }) {
             </tr>
           </thead>
           <tbody>
-            {report.regression.map(({ id, base_right, candidate_right, base_loss, candidate_loss }) => (
-              <tr key={id} className={base_right === candidate_right ? '' : 'chosen'}>
-                <th scope="row">{id.replaceAll('_', ' ')}</th>
-                <td>
-                  {mark(base_right)}{' '}
-                  {base_loss !== undefined && <span className="hint">{figure(base_loss, w.locale)}</span>}
-                </td>
-                <td>
-                  {mark(candidate_right)}{' '}
-                  {candidate_loss !== undefined && <span className="hint">{figure(candidate_loss, w.locale)}</span>}
-                </td>
-              </tr>
-            ))}
+            {report.regression.map(
+              ({ id, language, question, base_right, candidate_right, base_loss, candidate_loss }) => (
+                <tr key={id} className={base_right === candidate_right ? '' : 'chosen'}>
+                  <th scope="row" className="asked" {...(question !== undefined && { lang: language })}>
+                    {question ?? id.replaceAll('_', ' ')}
+                  </th>
+                  <td>
+                    {mark(base_right)}{' '}
+                    {base_loss !== undefined && <span className="hint">{figure(base_loss, w.locale)}</span>}
+                  </td>
+                  <td>
+                    {mark(candidate_right)}{' '}
+                    {candidate_loss !== undefined && <span className="hint">{figure(candidate_loss, w.locale)}</span>}
+                  </td>
+                </tr>
+              ),
+            )}
           </tbody>
         </table>
       </Scroll>

@@ -8,7 +8,10 @@ export function count(value: number, locale: string): string {
 export function figure(value: number, locale: string): string {
   if (!Number.isFinite(value)) return '–'
   const size = Math.abs(value)
-  if (size !== 0 && size < 0.001) return value.toExponential(2).replace(/\.?0+e/, 'e')
+  if (size !== 0 && size < 0.001) {
+    const [digits, power] = value.toExponential(2).split('e')
+    return `${Number(digits).toLocaleString(locale)}e${power}`
+  }
   return value.toLocaleString(locale, { maximumSignificantDigits: size >= 1000 ? 4 : 3 })
 }
 
@@ -19,7 +22,7 @@ export function signed(value: number, locale: string): string {
 }
 
 export function percent(share: number, locale: string): string {
-  if (share > 0 && share < 0.001) return '<0.1%'
+  if (share > 0 && share < 0.001) return `<${(0.1).toLocaleString(locale)}%`
   return `${(share * 100).toLocaleString(locale, { maximumFractionDigits: 1 })}%`
 }
 

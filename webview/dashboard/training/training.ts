@@ -37,7 +37,6 @@ const PATHS: { [list in ListName]: string } = {
   evaluations: '/v1/training/evaluations',
   abTests: '/v1/ab_tests',
 }
-const LISTS = Object.keys(PATHS) as ListName[]
 /** A fast run tells more often than a page needs to be drawn. */
 const GATHER_MS = 100
 
@@ -57,8 +56,11 @@ export function createTraining(bridge: Bridge) {
   const { get, set } = store
   let waiting: HubEvent[] = []
   let isGathering = false
+  /** Lists that somebody looked at. */
+  const wanted = new Set<ListName>()
 
   async function read(list: ListName): Promise<void> {
+    wanted.add(list)
     try {
       const { data, has_more } = await bridge.request<{ data: never[]; has_more?: boolean }>('GET', PATHS[list])
       set({ [list]: data, failure: undefined, ...(list === 'jobs' && { moreJobs: has_more === true }) })
@@ -91,11 +93,12 @@ export function createTraining(bridge: Bridge) {
   return {
     store,
     read,
-    /** What is shown already is read anew, since the hub was away. */
+    /** What was asked for is read anew, since the hub was away: it may not have answered at all. */
     again(): void {
-      for (const list of LISTS) if (get()[list] !== undefined) void read(list)
-      for (const job of Object.keys(get().curves)) void this.readCurve(job)
-      for (const job of Object.keys(get().logs)) void this.readLog(job)
+      for (const list of wanted) void read(list)
+      // Where that fails the hub is away again, and this is done again.
+      for (const job of Object.keys(get().curves)) void this.readCurve(job).catch(() => undefined)
+      for (const job of Object.keys(get().logs)) void this.readLog(job).catch(() => undefined)
     },
     /** Takes one of the hub's events. */
     hear(event: HubEvent): void {

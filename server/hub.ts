@@ -4,29 +4,18 @@ import { createRequire } from 'node:module'
 import { join, resolve } from 'node:path'
 import { examine } from './cli/doctor.ts'
 import { openEditors } from './editors.ts'
-import { adapterRoutes } from './http/adapters.ts'
-import { coreRoutes } from './http/all.ts'
-import { conversationRoutes } from './http/conversations.ts'
-import { datasetRoutes } from './http/datasets.ts'
-import { evaluationRoutes } from './http/evaluation.ts'
 import { createEvents, type Events, toBrief, toEvent } from './http/events.ts'
 import { createLoadReader } from './http/events_load.ts'
-import { fileRoutes, tidyFiles } from './http/files.ts'
-import { fineTuningRoutes } from './http/fine_tuning.ts'
+import { tidyFiles } from './http/files.ts'
 import type { EndpointDeps } from './http/generate.ts'
-import { historyRoutes, keepHistory } from './http/history.ts'
-import { keyRoutes } from './http/keys.ts'
+import { keepHistory } from './http/history.ts'
 import { isLsp } from './http/lsp.ts'
-import { pullRoutes } from './http/pulls.ts'
-import { createRequestLog, requestRoutes } from './http/requests.ts'
-import { responsesRoutes } from './http/responses.ts'
+import { createRequestLog } from './http/requests.ts'
 import { createServer, type Server } from './http/server.ts'
-import { settingsRoutes } from './http/settings.ts'
-import { chatKeeper, storedChatRoutes } from './http/stored_chats.ts'
-import { trainingRoutes } from './http/training.ts'
 import { doctorDeps } from './hub_checks.ts'
-import { loadSettings, measuredBytes, measuredOf, profileKey, rates, readSettingsFile } from './hub_loading.ts'
+import { loadSettings, measuredBytes, profileKey, rates, readSettingsFile } from './hub_loading.ts'
 import { openPulls } from './hub_pulls.ts'
+import { hubRoutes } from './hub_routes.ts'
 import { defaultModel, foundGpus, systemStatus } from './hub_status.ts'
 import { HubError } from './lib/error.ts'
 import { createGpuReader } from './lib/gpu_load.ts'
@@ -35,6 +24,7 @@ import { watchIdle } from './lib/idle.ts'
 import { createLog, fileSink, type Log, type Sink, stderrSink } from './lib/log.ts'
 import { physicalCores, readMemory } from './lib/memory.ts'
 import { findPortHolder, portTakenMessage } from './lib/port.ts'
+import { repeat } from './lib/repeat.ts'
 import { createBaseCheck } from './models/adapter_base.ts'
 import { withAdapters } from './models/adapter_models.ts'
 import { type Adapters, createAdapters } from './models/adapter_registry.ts'
@@ -44,7 +34,7 @@ import type { ModelStatus, Models } from './models/models.ts'
 import { prepareWorker, WorkerProcess } from './models/process.ts'
 import { createRegistry, type Registry } from './models/registry.ts'
 import { Scheduler } from './models/scheduler.ts'
-import { createAccess } from './security/access.ts'
+import { ANYONE, createAccess } from './security/access.ts'
 import { countValidKeys } from './security/keys.ts'
 import { isLoopback } from './security/origin.ts'
 import { openDatabase } from './storage/db.ts'
@@ -55,7 +45,6 @@ import { readSettings } from './storage/settings.ts'
 import { createAbTests } from './training/ab_test.ts'
 import { createEvaluations } from './training/evaluations.ts'
 import { openTraining } from './training/open.ts'
-import { storedTurns } from './training/stored_turns.ts'
 import { EvaluationRequest } from './wire/evaluation.ts'
 import { resolveSettings, type Settings, type Sources } from './wire/settings.ts'
 
@@ -120,7 +109,7 @@ export async function startHub(options: HubOptions): Promise<Hub> {
   const closeAll = async () => {
     for (const close of closers.splice(0).reverse()) {
       // One that fails must not keep the others open.
-      await Promise.resolve(close()).catch(() => undefined)
+      await (async () => close())().catch(() => undefined)
     }
   }
   try {
@@ -239,7 +228,7 @@ export async function startHub(options: HubOptions): Promise<Hub> {
       now: Date.now,
     })
     closers.push(() => training.close())
-    const { jobs, schedules, samples, filesFolder, uploadedFile } = training
+    const { jobs, filesFolder } = training
     const files = {
       db,
       folder: filesFolder,
@@ -303,54 +292,39 @@ export async function startHub(options: HubOptions): Promise<Hub> {
         PROBE_SCRIPT,
       )
     const server = createServer({
-      routes: [
-        ...coreRoutes({
-          ...endpoints,
-          storeChat: chatKeeper(db),
-          version: VERSION,
-          startedAt,
-          systemStatus: () => systemStatus(models, registry, { version: VERSION, startedAt, cores, home, url }),
-          checks: () => examine(checkDeps()),
-          measured: status => measuredOf(db, status),
-          changeCard: (id, changes) => registry.changeCard(id, changes),
-        }),
-        ...requestRoutes({ requests }),
-        ...historyRoutes({ history: history.read }),
-        ...pullRoutes({ pulls }),
-        ...responsesRoutes({ ...endpoints, db }),
-        ...storedChatRoutes({ db }),
-        ...conversationRoutes({ db, now: Date.now }),
-        ...datasetRoutes({
-          home,
-          now: Date.now,
-          inUse(dataset) {
-            const evaluation = evaluations.userOf(dataset)
-            return tellJob(jobs.userOf({ dataset })) ?? (evaluation && `evaluation ${evaluation}`)
-          },
-          uploadedFile,
-          conversations: () => storedTurns(db),
-          models: served,
-        }),
-        ...adapterRoutes({
-          models: served,
-          adapters,
-          conversion: { home, script: CONVERTER_SCRIPT, log: log.child('converter'), threads: Math.max(1, cores - 1) },
-        }),
-        ...fileRoutes(files),
-        ...fineTuningRoutes({ jobs }),
-        ...trainingRoutes({ home, jobs, schedules, samples }),
-        ...evaluationRoutes({ evaluations, abTests }),
-        ...keyRoutes({ ...keys, access }),
-        ...settingsRoutes({
-          db,
+      routes: hubRoutes({
+        version: VERSION,
+        startedAt,
+        home,
+        db,
+        cores,
+        now: Date.now,
+        log,
+        endpoints,
+        models: served,
+        registry,
+        adapters,
+        converterScript: CONVERTER_SCRIPT,
+        requests,
+        history,
+        pulls,
+        training,
+        files,
+        evaluations,
+        abTests,
+        access,
+        systemStatus: () => systemStatus(models, registry, { version: VERSION, startedAt, cores, home, url }),
+        checks: () => examine(checkDeps()),
+        settings: {
           sources,
           started: resolved.settings,
           onChange: changed => {
             settings = changed
+            // Who came in with nothing has to show a key from now on.
+            if (access.isDemanded()) access.changed(ANYONE.id)
           },
-          now: Date.now,
-        }),
-      ],
+        },
+      }),
       log: log.child('http'),
       version: VERSION,
       allowedOrigins: () => settings.allowedOrigins,
@@ -465,14 +439,6 @@ function idOf(models: Models, name: string): string | undefined {
     return undefined
   }
 }
-
-function repeat(action: () => void, ms: number): () => void {
-  const timer = setInterval(action, ms)
-  timer.unref()
-  return () => clearInterval(timer)
-}
-
-const tellJob = (id: string | undefined) => (id === undefined ? undefined : `job ${id}`)
 
 function logState(log: Log, { file, state, progress, error, info }: ModelStatus): void {
   if (progress !== undefined && progress > 0) return

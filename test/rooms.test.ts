@@ -30,6 +30,7 @@ const LEVEL: { [room: string]: number } = {
   'server/hub_checks.ts': 5.5,
   'server/hub_loading.ts': 5.5,
   'server/hub_pulls.ts': 5.5,
+  'server/hub_routes.ts': 5.6,
   'server/hub_status.ts': 5.5,
   'server/hub.ts': 6,
   'server/commands.ts': 7,

@@ -4,6 +4,7 @@ import type { Duplex } from 'node:stream'
 import { type WebSocket, WebSocketServer } from 'ws'
 import { HubError } from '../lib/error.ts'
 import type { Log } from '../lib/log.ts'
+import { repeat } from '../lib/repeat.ts'
 import type { ModelStatus } from '../models/models.ts'
 import { EVENTS_CLOSE, type HubEvent, type ModelBrief } from '../wire/events.ts'
 import type { SystemLoad } from '../wire/load.ts'
@@ -168,12 +169,6 @@ export function toEvent(status: ModelStatus): HubEvent {
   return status.state === 'loading' && status.progress !== undefined && status.progress > 0
     ? { type: 'model.progress', id: status.file.id, fraction: status.progress }
     : { type: 'model.state', model: toBrief(status) }
-}
-
-function repeat(action: () => void, ms: number): () => void {
-  const timer = setInterval(action, ms)
-  timer.unref()
-  return () => clearInterval(timer)
 }
 
 /** Answers an upgrade with an error in OpenAI's form. */

@@ -1,4 +1,5 @@
 /** Tells when a program that nobody stops by hand has not been used for long enough. */
+import { repeat } from './repeat.ts'
 
 export type IdleDeps = {
   /** Minutes without use after which it counts as idle; 0 = never. Read at every look. */
@@ -29,10 +30,4 @@ export function watchIdle(deps: IdleDeps): { idle: Promise<void>; stop(): void }
     if (minutes > 0 && deps.now() - usedMs >= minutes * 60_000) resolve()
   }, LOOK_MS)
   return { idle: promise, stop }
-}
-
-function repeat(action: () => void, ms: number): () => void {
-  const timer = setInterval(action, ms)
-  timer.unref()
-  return () => clearInterval(timer)
 }

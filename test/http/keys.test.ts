@@ -174,7 +174,12 @@ test('requireApiKey counts at once, and on loopback auto demands nothing', async
   assert.equal((await call(`${hub.url}/v1/models`, { key: 'sk-hub-none' })).status, 401)
   const change = (requireApiKey: string, key?: string) =>
     call(`${hub.url}/v1/settings`, { method: 'PATCH', body: { requireApiKey }, ...(key !== undefined && { key }) })
+  const socket = new WebSocket(`${hub.url.replace('http', 'ws')}/v1/events`)
+  await once(socket, 'open')
+  const closed = once(socket, 'close')
   assert.equal((await change('always')).status, 200)
+  // Who came in with nothing has to show a key now.
+  await closed
   assert.equal((await change('auto')).status, 401)
   assert.equal((await call(`${hub.url}/v1/models`)).status, 401)
   assert.equal((await change('auto', hub.token)).status, 200)

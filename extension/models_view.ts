@@ -8,7 +8,9 @@ import type { ModelStatusOut } from '../server/wire/system.ts'
 import type { Api } from './api.ts'
 import type { Events } from './events.ts'
 import type { Hub } from './hub.ts'
+import { suggestingModel } from './model_in_use.ts'
 import { type PullNode, pullItem } from './pull.ts'
+import { readSettings } from './settings.ts'
 import { formatBytes, formatPercent } from './text.ts'
 
 const ICONS: { [state in ModelStatusOut['state']]: [icon: string, colour?: string] } = {
@@ -29,6 +31,8 @@ export class ModelsView implements vscode.TreeDataProvider<Node>, vscode.Disposa
   readonly #subscriptions: vscode.Disposable[] = []
   /** Downloads that have not brought a model, with the rows that show them. */
   readonly #pulls = new Map<string, { pull: PullOut; node: PullNode }>()
+  /** Id of the model that suggests code. */
+  #suggesting: string | undefined
 
   constructor(deps: { hub: Hub; api: Api; events: Events }) {
     this.#deps = deps
@@ -37,6 +41,9 @@ export class ModelsView implements vscode.TreeDataProvider<Node>, vscode.Disposa
       view,
       this.#changed,
       deps.hub.onDidChange(() => this.#changed.fire(undefined)),
+      vscode.workspace.onDidChangeConfiguration(change => {
+        if (change.affectsConfiguration('aiHub')) this.#changed.fire(undefined)
+      }),
       deps.events.onEvent(event => {
         const { type } = event
         if (type === 'model.pull' && this.#update(event.pull)) return
@@ -65,6 +72,7 @@ export class ModelsView implements vscode.TreeDataProvider<Node>, vscode.Disposa
       const nodes = open.map(pull => this.#pulls.get(pull.id)?.node ?? { pull: pull.id })
       this.#pulls.clear()
       for (const [i, pull] of open.entries()) this.#pulls.set(pull.id, { pull, node: nodes[i]! })
+      this.#suggesting = suggestingModel(models, readSettings().completion)
       // Adapters stand in the view of the training.
       const rows = models
         .filter(model => model.parent === undefined)
@@ -89,6 +97,8 @@ export class ModelsView implements vscode.TreeDataProvider<Node>, vscode.Disposa
     item.iconPath = new vscode.ThemeIcon(icon, colour === undefined ? undefined : new vscode.ThemeColor(colour))
     item.description = [
       model.state === 'loading' && progress !== undefined ? formatPercent(progress) : tellState(model.state),
+      model.id === this.#suggesting ? vscode.l10n.t('suggests code') : '',
+      model.pin ? vscode.l10n.t('pinned') : '',
       model.facts?.quantization,
       formatBytes(model.worker === undefined ? model.bytes : model.worker.memory_bytes + model.worker.device_bytes),
     ]

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Plan } from '../../extension/api.ts'
-import { modelInUse, tokenRate } from '../../extension/model_in_use.ts'
+import { modelInUse, suggestingModel, tokenRate } from '../../extension/model_in_use.ts'
 import { planLines } from '../../extension/plan.ts'
 import { formatBytes, formatDuration, formatPercent, toName } from '../../extension/text.ts'
 import { DatasetName } from '../../server/wire/dataset.ts'
@@ -44,6 +44,32 @@ test('every name that is made of a folder or file is one that a dataset takes', 
 const model = (id: string, rest: Partial<ModelBrief> = {}): ModelBrief => {
   return { id, folder: 'chat_models', bytes: 100, state: 'unloaded', in_use: 0, ...rest }
 }
+
+test('the model that suggests code is the one that the hub takes: no toy, loaded, for code, small; without any, one that answers', () => {
+  const row = (id: string, fim: boolean, rest: object = {}) => ({
+    ...model(id),
+    facts: { kind: 'model', fim } as Parameters<typeof suggestingModel>[0][number]['facts'],
+    ...rest,
+  })
+  const chat = row('chat', false, { state: 'ready' })
+  const code = row('code', true, { folder: 'code_models', bytes: 500 })
+  const all = [
+    row('toy', true, { toy: true, state: 'ready' }),
+    row('broken', true, { state: 'broken' }),
+    row('code:mine', true, { parent: 'code', state: 'ready' }),
+    chat,
+    row('small', true),
+    code,
+  ]
+  const on = { enabled: true, model: '' }
+  assert.equal(suggestingModel(all, on), 'code')
+  assert.equal(suggestingModel([...all, row('loaded', true, { state: 'ready' })], on), 'loaded')
+  assert.equal(suggestingModel([chat, row('other', false)], on), 'chat')
+  assert.equal(suggestingModel(all.slice(0, 1), on), 'toy')
+  assert.equal(suggestingModel([], on), undefined)
+  assert.equal(suggestingModel(all, { enabled: true, model: 'small' }), 'small')
+  assert.equal(suggestingModel(all, { enabled: false, model: 'small' }), undefined)
+})
 
 test('the model in use: a busy one, a loaded one, one for code, a small one; never an adapter or a broken one', () => {
   const small = model('small', { bytes: 1 })

@@ -84,6 +84,8 @@ test('the views of models and training', options, async context => {
     await shot('models-loaded')
     await menu(TINY_CHAT, title('pinModel'))
     await wb.toast('never unloaded to make room').waitFor()
+    await node(/tiny-chat.*loaded · pinned/).waitFor()
+    await shot('models-pinned')
     await act(TINY_CHAT, 'Unload Model')
     await becomes('the unloading', async () => (await states())[TINY_CHAT] === 'unloaded')
   })

@@ -20,6 +20,8 @@ const BEFORE = 4000
 const AFTER = 1500
 /** Lines that a block may have to be taken whole. */
 const MOST_LINES = 60
+/** Decorators of one function that are looked for. */
+const MOST_ATTRIBUTES = 8
 
 /** Start of the line that a place is in. */
 export function lineStart(text: string, offset: number): number {
@@ -137,6 +139,7 @@ export function fitIn(code: Code, answer: string): Edit {
   const lines = unfence(answer).replaceAll('\r\n', '\n').split('\n')
   while (lines.length > 0 && lines[0]!.trim() === '') lines.shift()
   while (lines.length > 0 && lines.at(-1)!.trim() === '') lines.pop()
+  lines.splice(0, repeatedAttributes(lines, text.slice(0, start)))
   if (lines.length === 0) throw unusable('The model answered with no code. Ask again, or choose a larger model.')
   const unit = indentUnit(text)
   const fitted = indented(lines, original.split('\n'), unit).join(text.includes('\r\n') ? '\r\n' : '\n')
@@ -145,6 +148,21 @@ export function fitIn(code: Code, answer: string): Edit {
   const head = /^(?:[ \t]*\r?\n)*/.exec(original)![0]
   const tail = /(?:\r?\n[ \t]*)*$/.exec(original.slice(head.length))![0]
   return { start, end, text: head + fitted + tail }
+}
+
+/** How many first lines of an answer are the decorators that stand right above its place: they belong to the function, so models give them back with it. */
+function repeatedAttributes(lines: readonly string[], before: string): number {
+  const above = before
+    .slice(-4000)
+    .split('\n')
+    .slice(-1 - MOST_ATTRIBUTES, -1)
+    .map(line => line.trim())
+  for (let count = Math.min(above.length, lines.length); count > 0; count--) {
+    const own = lines.slice(0, count).map(line => line.trim())
+    if (own.every((line, index) => /^(@\w|#\[)/.test(line) && line === above[above.length - count + index]))
+      return count
+  }
+  return 0
 }
 
 /** The inside of a fenced block, where the whole text is one. */

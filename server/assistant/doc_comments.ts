@@ -100,12 +100,13 @@ const LANGUAGES: { [language: string]: Language } = {
 
 const MOST_LINES_UP = 200
 const MOST_SIGNATURE_LINES = 12
+const ATTRIBUTE = /^\s*(@\w|#\[|\[\w[^\]]*\]\s*$|template\s*<)/
 
 /** The declaration that a place is at or in; undefined where there is none, or the language has no known form. */
 export function declarationAt({ text, start, language }: Code): Declaration | undefined {
   const known = LANGUAGES[language]
   if (known === undefined) return undefined
-  let at = lineStart(text, start)
+  let at = belowAttributes(text, lineStart(text, start))
   let depth = Number.POSITIVE_INFINITY
   for (let count = 0; count < MOST_LINES_UP; count++) {
     const line = text.slice(at, lineEnd(text, at))
@@ -167,12 +168,23 @@ function signatureEnd(text: string, start: number): number {
   return end
 }
 
+/** The line below the decorators, attributes and annotations that a place is in. */
+function belowAttributes(text: string, start: number): number {
+  let at = start
+  for (let count = 0; count < MOST_SIGNATURE_LINES; count++) {
+    const end = text.indexOf('\n', at)
+    if (end < 0 || !ATTRIBUTE.test(text.slice(at, lineEnd(text, at)))) return at
+    at = end + 1
+  }
+  return at
+}
+
 /** Decorators, attributes and annotations belong to what stands below them. */
 function aboveAttributes(text: string, start: number): number {
   let at = start
   while (at > 0) {
     const above = lineStart(text, at - 1)
-    if (!/^\s*(@\w|#\[|\[\w[^\]]*\]\s*$|template\s*<)/.test(text.slice(above, lineEnd(text, above)))) return at
+    if (!ATTRIBUTE.test(text.slice(above, lineEnd(text, above)))) return at
     at = above
   }
   return at

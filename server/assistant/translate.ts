@@ -9,6 +9,8 @@ import { VIETNAMESE } from './document.ts'
 /** Lines of one comment that belong together, from the first word to the last. */
 type Paragraph = { lines: { start: number; end: number; words: string }[] /** Between two lines. */; joint: string }
 
+type Line = { start: number; end: number; close: string }
+
 const BATCH = 8
 const MOST_WIDTH = 100
 /** Tools read these; code that was switched off looks like them as well. */
@@ -82,8 +84,9 @@ function paragraphsOf(code: Code): Paragraph[] {
   const { text, language } = code
   const { start, end } = code.start < code.end ? wholeLines(code) : code
   const comments = commentsOf(text, language)
-  // Without a selection the comment in the cursor's line.
+  // Without a selection the comment in the cursor's line, with the lines that it goes on in.
   const own = { start: lineStart(text, start), end: lineEnd(text, end) }
+  if (start === end) widen(text, comments, own)
   const wanted = comments.filter(each =>
     start === end ? each.start <= own.end && own.start <= each.end : each.start < end && start < each.end,
   )
@@ -122,6 +125,19 @@ function paragraphsOf(code: Code): Paragraph[] {
     }
   }
   return paragraphs
+}
+
+/** Widens a line to the line comments above and below that one there is part of. */
+function widen(text: string, comments: readonly Line[], own: { start: number; end: number }): void {
+  const at = comments.findIndex(each => own.start <= each.start && each.start <= own.end)
+  const goOn = (one: Line | undefined, other: Line | undefined): boolean =>
+    one?.close === '' &&
+    other?.close === '' &&
+    isNextLine(text, one.end, other) &&
+    column(text, one.start) === column(text, other.start)
+  if (at < 0) return
+  for (let index = at; goOn(comments[index - 1], comments[index]); index--) own.start = comments[index - 1]!.start
+  for (let index = at; goOn(comments[index], comments[index + 1]); index++) own.end = comments[index + 1]!.end
 }
 
 /** The words of one line of a comment, its marks left out; undefined where there are none to translate. */

@@ -5,13 +5,14 @@ import type { Bridge } from './bridge.ts'
 import { toHubFailure } from './failure.ts'
 import type { HubState } from './hub_state.ts'
 import { type Store, useStore } from './store.ts'
-import { durationText, sizeText, useText } from './texts.ts'
+import { durationText, sizeText, useLanguage, useText } from './texts.ts'
 
 type Deps = { bridge: Bridge; hub: Store<HubState> }
 
 /** @param most suggestions that are shown before somebody asks for all */
 export function GetModel({ bridge, hub, most = 4 }: Deps & { most?: number }) {
   const t = useText()
+  const language = useLanguage()
   const pulls = useStore(hub, state => state.pulls)
   const connected = useStore(hub, state => state.connected)
   const [suggestions, setSuggestions] = useState<Suggestion[]>()
@@ -85,8 +86,8 @@ export function GetModel({ bridge, hub, most = 4 }: Deps & { most?: number }) {
               <div className="best">{t.bestFor(each.best_for.map(purpose => t.purposes[purpose]))}</div>
             )}
             <div className="hint">
-              {each.purposes.map(purpose => t.purposes[purpose]).join(', ')} · ~{sizeText(each.bytes)} · {each.license}{' '}
-              · {t.fits[each.memory.fit](sizeText(each.memory.need_bytes))}
+              {each.purposes.map(purpose => t.purposes[purpose]).join(', ')} · ~{sizeText(each.bytes, language)} ·{' '}
+              {each.license} · {t.fits[each.memory.fit](sizeText(each.memory.need_bytes, language))}
             </div>
           </li>
         ))}
@@ -159,13 +160,14 @@ export function Pulls({ bridge, hub }: Deps) {
 function Pull(props: { pull: PullOut; failure: string | undefined; stop(): void; discard(): void; goOn(): void }) {
   const { pull, failure, stop, discard, goOn } = props
   const t = useText()
+  const language = useLanguage()
   const { name, state, bytes, total_bytes: total, bytes_per_second: rate, seconds_left: left } = pull
   const runs = state === 'queued' || state === 'running' || state === 'checking'
   const problem = failure ?? pull.error
   const facts = [
-    total === undefined ? sizeText(bytes) : t.ofBytes(sizeText(bytes), sizeText(total)),
+    total === undefined ? sizeText(bytes, language) : t.ofBytes(sizeText(bytes, language), sizeText(total, language)),
     state === 'running' ? undefined : t.pullState[state],
-    rate !== undefined && rate > 0 ? `${sizeText(rate)}/s` : undefined,
+    rate !== undefined && rate > 0 ? `${sizeText(rate, language)}/s` : undefined,
     left === undefined ? undefined : t.timeLeft(durationText(left, t)),
   ]
   const button = (label: string, act: () => void) => (

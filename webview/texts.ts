@@ -16,11 +16,15 @@ export const LanguageContext = createContext<Language>('en')
 export const useLanguage = (): Language => useContext(LanguageContext)
 export const useText = (): Texts => LANGUAGES[useLanguage()]
 
+/** With one digit behind the sign that the language has for it: `12.5`, `12,5`. */
+export const decimal = (value: number, language: string): string =>
+  value.toLocaleString(language, { minimumFractionDigits: 1, maximumFractionDigits: 1 })
+
 /** @param bytes as a person reads it: `1.2 GB` */
-export function sizeText(bytes: number): string {
+export function sizeText(bytes: number, language: string): string {
   if (bytes < 1e6) return `${Math.max(1, Math.round(bytes / 1e3))} KB`
   if (bytes < 1e9) return `${Math.round(bytes / 1e6)} MB`
-  return `${(bytes / 1e9).toFixed(1)} GB`
+  return `${decimal(bytes / 1e9, language)} GB`
 }
 
 /** @param seconds in one unit, as a person says it: `40 s`, `12 min`, `3 h` */

@@ -19,6 +19,7 @@ import { createTraining } from '../../webview/dashboard/training/training.ts'
 import { en } from '../../webview/dashboard/training/words_en.ts'
 import { vi } from '../../webview/dashboard/training/words_vi.ts'
 import { HubFailure } from '../../webview/failure.ts'
+import { sizeText } from '../../webview/texts.ts'
 
 const event = (number: number, changes: Partial<TrainingEventOut> = {}): TrainingEventOut => ({
   id: `ftevent-a-${number}`,
@@ -170,4 +171,14 @@ test('a list that was asked for while the hub was away is read when it is back',
   await promise
   const { jobs, datasets } = training.store.get()
   assert.deepEqual([jobs?.length, datasets], [1, undefined])
+})
+
+test('figures are written as the language has them', () => {
+  assert.deepEqual(
+    ['en', 'vi'].map(language => [figure(2.5e-4, language), percent(0.0005, language), sizeText(1.26e9, language)]),
+    [
+      ['2.5e-4', '<0.1%', '1.3 GB'],
+      ['2,5e-4', '<0,1%', '1,3 GB'],
+    ],
+  )
 })

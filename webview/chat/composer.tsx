@@ -4,7 +4,7 @@ import type { ConversationMessage } from '../../server/wire/conversations.ts'
 import type { ModelStatusOut } from '../../server/wire/system.ts'
 import { IconButton } from '../icons.tsx'
 import { useStore } from '../store.ts'
-import { useText } from '../texts.ts'
+import { useLanguage, useText } from '../texts.ts'
 import { roomOf } from './ask.ts'
 import type { Parts } from './parts.ts'
 import { branchOf, tooMany } from './tree.ts'
@@ -102,6 +102,7 @@ function ContextMeter(props: {
   context: number | undefined
 }) {
   const t = useText()
+  const language = useLanguage()
   const { session, messages, leaf, draft, context } = props
   const cut = useStore(session.store, state => state.cut)
   const branch = useMemo(() => branchOf(messages ?? [], leaf), [messages, leaf])
@@ -124,7 +125,7 @@ function ContextMeter(props: {
     used <= roomOf(context) && before === 0
       ? 0
       : before + tooMany([...sent, question], [...tokens, question.tokens], roomOf(context))
-  const text = t.contextUsed(used.toLocaleString(), context.toLocaleString())
+  const text = t.contextUsed(used.toLocaleString(language), context.toLocaleString(language))
   return (
     <div className="context" title={text}>
       <meter

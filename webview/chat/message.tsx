@@ -3,7 +3,7 @@ import { memo, useState } from 'react'
 import type { ConversationMessage, ToolCall } from '../../server/wire/conversations.ts'
 import { IconButton } from '../icons.tsx'
 import { useStore } from '../store.ts'
-import { useText } from '../texts.ts'
+import { decimal, useLanguage, useText } from '../texts.ts'
 import { CodeView, LongText, MarkdownView } from './markdown_view.tsx'
 import type { Parts } from './parts.ts'
 
@@ -251,15 +251,16 @@ function CopyButton({ message, bridge }: Props) {
 
 function Figures({ message }: { message: ConversationMessage }) {
   const t = useText()
+  const language = useLanguage()
   const { timings, first_token_ms: first, completion_tokens: tokens } = message
   const parts = [
     ...(tokens === undefined ? [] : [t.tokens(tokens)]),
     ...(timings === undefined || timings.predicted_ms === 0
       ? []
-      : [t.perSecond(timings.predicted_per_second.toFixed(1))]),
+      : [t.perSecond(decimal(timings.predicted_per_second, language))]),
     ...(first === undefined
       ? []
-      : [t.firstToken(first < 1000 ? `${Math.round(first)} ms` : `${(first / 1000).toFixed(1)} s`)]),
+      : [t.firstToken(first < 1000 ? `${Math.round(first)} ms` : `${decimal(first / 1000, language)} s`)]),
   ]
   return parts.length === 0 ? null : <span className="figures">{parts.join(' · ')}</span>
 }

@@ -2,7 +2,7 @@
 import type { ModelStatusOut } from '../../server/wire/system.ts'
 import { chatModels, expectedLoadMs } from '../hub_state.ts'
 import { useStore } from '../store.ts'
-import { sizeText, useText } from '../texts.ts'
+import { sizeText, useLanguage, useText } from '../texts.ts'
 import type { Parts } from './parts.ts'
 
 export function ModelPicker({ bridge, hub, session }: Parts) {
@@ -46,9 +46,10 @@ export function ModelPicker({ bridge, hub, session }: Parts) {
 
 function Choices({ models }: { models: ModelStatusOut[] }) {
   const t = useText()
+  const language = useLanguage()
   const one = (model: ModelStatusOut) => (
     <option key={model.id} value={model.id}>
-      {`${model.id}${model.parent === undefined ? '' : ` (${t.adapter})`} · ${t.state[model.state]} · ${sizeText(model.bytes)}`}
+      {`${model.id}${model.parent === undefined ? '' : ` (${t.adapter})`} · ${t.state[model.state]} · ${sizeText(model.bytes, language)}`}
     </option>
   )
   const bases = models.filter(({ parent }) => !models.some(({ id }) => id === parent))

@@ -5,13 +5,14 @@ import { toHubFailure } from '../failure.ts'
 import { GetModel, Pulls } from '../get_model.tsx'
 import { IconButton } from '../icons.tsx'
 import { useStore } from '../store.ts'
-import { sizeText, useText } from '../texts.ts'
+import { sizeText, useLanguage, useText } from '../texts.ts'
 import { useOpened } from './opened.ts'
 import type { Parts } from './parts.ts'
 
 export function ModelsPanel({ bridge, hub, close }: Parts & { close(): void }) {
   const panel = useOpened()
   const t = useText()
+  const language = useLanguage()
   const { models, load, system } = useStore(hub, state => state)
   const [failures, setFailures] = useState<{ [model: string]: string }>({})
   const memory = load?.memory ?? system?.memory
@@ -37,7 +38,7 @@ export function ModelsPanel({ bridge, hub, close }: Parts & { close(): void }) {
         <Meter
           label={t.memory}
           part={used / memory.total_bytes}
-          text={t.memoryUsed(sizeText(used), sizeText(memory.total_bytes))}
+          text={t.memoryUsed(sizeText(used, language), sizeText(memory.total_bytes, language))}
         />
       )}
       {load !== undefined && <Meter label={t.processor} part={load.cpu} text={`${Math.round(load.cpu * 100)}%`} />}
@@ -68,6 +69,7 @@ function Model(props: {
 }) {
   const { model, busy, failure, act } = props
   const t = useText()
+  const language = useLanguage()
   const { state, facts, worker } = model
   const problem = failure ?? model.error
   return (
@@ -94,7 +96,7 @@ function Model(props: {
         <span className="dot" aria-hidden="true" />
         {t.state[state]}
         {state === 'loading' && ` ${Math.round((model.progress ?? 0) * 100)}%`}
-        {busy && ` · ${t.inUse}`} · {sizeText(worker?.memory_bytes ?? model.bytes)}
+        {busy && ` · ${t.inUse}`} · {sizeText(worker?.memory_bytes ?? model.bytes, language)}
         {facts !== undefined &&
           model.parent === undefined &&
           ` · ${facts.quantization} · ${worker?.context_tokens ?? facts.context_length} ctx`}

@@ -94,7 +94,7 @@ export function AdapterView(props: Parts & { id: string }) {
           facts !== undefined && [w.layers, `${facts.layers}: ${facts.targets.join(', ')}`],
           [
             w.size,
-            `${sizeText(adapter.bytes)}${facts === undefined ? '' : ` · ${w.parametersOf(count(facts.parameters, w.locale))} · ${facts.type}`}`,
+            `${sizeText(adapter.bytes, w.locale)}${facts === undefined ? '' : ` · ${w.parametersOf(count(facts.parameters, w.locale))} · ${facts.type}`}`,
           ],
           [w.created, moment(card.created ?? adapter.modified_ms, w.locale)],
           [w.stateOf, adapter.state === 'ready' ? w.loaded : w.notLoaded],
@@ -121,7 +121,7 @@ export function AdapterView(props: Parts & { id: string }) {
               <li key={older}>
                 <span>
                   {w.version(version)}{' '}
-                  <span className="hint">{`${sizeText(bytes)} · ${moment(modified_ms, w.locale)}`}</span>
+                  <span className="hint">{`${sizeText(bytes, w.locale)} · ${moment(modified_ms, w.locale)}`}</span>
                 </span>
                 <span className="row">
                   <Confirm
@@ -274,7 +274,7 @@ function Merge(props: Parts & { adapter: AdapterOut }) {
       setFraction(0)
       const body = { id: adapter.id, type, ...(name.trim() !== '' && { name: name.trim() }) }
       const made = await convert(props, '/v1/training/adapters/merge', body, signal, setFraction)
-      setSaid(w.merged(made.id ?? made.output, sizeText(made.bytes)))
+      setSaid(w.merged(made.id ?? made.output, sizeText(made.bytes, w.locale)))
     })
   }
   return (

@@ -73,7 +73,7 @@ function AdapterCardButton({ adapter, open }: { adapter: AdapterOut; open(): voi
       </span>
       <span className="hint">
         {versions.length > 0 && `${w.version(version)} · `}
-        {sizeText(bytes)} · {moment(modified_ms, w.locale)}
+        {sizeText(bytes, w.locale)} · {moment(modified_ms, w.locale)}
       </span>
     </button>
   )

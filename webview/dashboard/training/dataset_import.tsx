@@ -67,7 +67,7 @@ export function DatasetImport(props: Parts & { into: string | undefined; close()
       case 'upload': {
         if (file === undefined) throw missing
         const most = bridge.maxUploadBytes
-        if (most !== undefined && file.size > most) throw new Error(w.fileTooLarge(sizeText(most)))
+        if (most !== undefined && file.size > most) throw new Error(w.fileTooLarge(sizeText(most, w.locale)))
         if (uploaded?.file === file) return { ...common, file: uploaded.id }
         setDoing(w.uploading)
         const { id } = await bridge.upload(file, signal)

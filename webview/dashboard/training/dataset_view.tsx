@@ -136,7 +136,7 @@ function Sources({ dataset }: { dataset: DatasetManifest }) {
               {' '}
               {[
                 kind,
-                ...(bytes > 0 ? [sizeText(bytes)] : []),
+                ...(bytes > 0 ? [sizeText(bytes, w.locale)] : []),
                 ...Object.keys(formats).map(format => format.replaceAll('_', ' ')),
                 ...(encoding === undefined ? [] : [encoding]),
               ].join(' · ')}

@@ -50,12 +50,12 @@ export function PlanView(props: {
           [
             w.planFacts.memory,
             <>
-              {w.planMemory(sizeText(expected.memoryBytes), sizeText(expected.freeBytes))}{' '}
+              {w.planMemory(sizeText(expected.memoryBytes, w.locale), sizeText(expected.freeBytes, w.locale))}{' '}
               <span className="hint">
                 {w.planMemoryParts(
-                  sizeText(expected.memory.weightsBytes),
-                  sizeText(expected.memory.parameterBytes),
-                  sizeText(expected.memory.computeBytes),
+                  sizeText(expected.memory.weightsBytes, w.locale),
+                  sizeText(expected.memory.parameterBytes, w.locale),
+                  sizeText(expected.memory.computeBytes, w.locale),
                 )}
               </span>
               <meter

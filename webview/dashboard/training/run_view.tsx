@@ -137,8 +137,8 @@ function Standing({ training, job }: Parts & { job: TrainingJobOut }) {
               [w.gradientNorm, text(progress.gradient_norm)],
               progress.accuracy !== undefined && [w.accuracy, percent(progress.accuracy, w.locale)],
               progress.margin !== undefined && [w.margin, text(progress.margin)],
-              isRunning && [w.memory, sizeText(progress.memory_bytes)],
-              isRunning && progress.device_bytes > 0 && [w.device, sizeText(progress.device_bytes)],
+              isRunning && [w.memory, sizeText(progress.memory_bytes, w.locale)],
+              isRunning && progress.device_bytes > 0 && [w.device, sizeText(progress.device_bytes, w.locale)],
             ]}
           />
         </>

@@ -43,4 +43,6 @@ test('kind, limits, default and description are the same', () => {
 test('a workspace cannot choose where the code is sent', () => {
   for (const name of ['url', 'home', 'autoStart', 'registry'])
     assert.equal(properties[`aiHub.hub.${name}`]?.scope, 'machine')
+  // No folder that is opened may consent in the user's place.
+  assert.equal(properties['aiHub.training.collectCompletions']?.scope, 'application')
 })

@@ -57,7 +57,7 @@ export async function typeIntoHub(hub: { url: string; home: string }, model: str
 type Counts = { cached: number }
 
 async function typeTrace(client: LspClient, trace: Trace, seen: HubSeen): Promise<void> {
-  const uri = `file:///work/${trace.path}`
+  const uri = `file:///code/${trace.path}`
   client.open(uri, trace.text, trace.language)
   let text = trace.text
   let open: { cancel(): void } | undefined

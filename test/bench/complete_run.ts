@@ -148,7 +148,7 @@ async function measureHubPart(hub: { url: string; home: string }, model: string)
   await new Promise((done, failed) => socket.once('open', done).once('error', failed))
   try {
     await client.initialize({ settings: { completion: { model, ahead: false } } })
-    const uri = 'file:///work/part.ts'
+    const uri = 'file:///code/part.ts'
     client.open(uri, `${'const line = compute(1, 2)\n'.repeat(400)}`)
     const took: number[] = []
     for (let index = 0; index < HUB_PART_REQUESTS; index++) {

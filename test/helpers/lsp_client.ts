@@ -62,7 +62,7 @@ export class LspClient {
       processId: null,
       rootUri: null,
       capabilities: { workspace: { configuration: options.settings !== undefined, workspaceFolders: true } },
-      workspaceFolders: (options.folders ?? ['file:///work']).map(uri => ({ uri, name: 'work' })),
+      workspaceFolders: (options.folders ?? ['file:///code']).map(uri => ({ uri, name: 'work' })),
       ...options.more,
     })
     if (options.settings !== undefined) {

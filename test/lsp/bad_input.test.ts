@@ -11,7 +11,7 @@ import type { FakeOptions } from '../helpers/fake_models.ts'
 import { type LspTest, lspServer } from '../helpers/lsp.ts'
 import { settled, until } from '../helpers/virtual_time.ts'
 
-const URI = 'file:///work/src/a.ts'
+const URI = 'file:///code/src/a.ts'
 const says = (content: string): FakeOptions => ({ answer: () => ({ deltas: [{ content }] }) })
 type Prompted = { prefix: string; suffix: string; prompt: string; path: string }
 type Item = { insertText: string; range: { start: Position; end: Position } }
@@ -87,12 +87,12 @@ test('within an emoji nothing is suggested; behind one, and behind combining mar
 
 const DOCUMENTS: [uri: string, language: string, path: string][] = [
   ['untitled:Untitled-1', 'typescript', 'Untitled-1'],
-  ['vscode-notebook-cell:/work/lab/nb.ipynb#W0sZmlsZQ%3D%3D', 'python', 'lab/nb.ipynb'],
+  ['vscode-notebook-cell:/code/lab/nb.ipynb#W0sZmlsZQ%3D%3D', 'python', 'lab/nb.ipynb'],
   ['vscode-vfs://github/me/repo/src/a.ts', 'typescript', 'a.ts'],
   ['vscode-remote://ssh-remote%2Bbox/home/me/a.go', 'go', 'a.go'],
   ['ssh://box/home/a%20b.rs', 'rust', 'a b.rs'],
-  ['file:///work/src/no_language', 'klingon', 'src/no_language'],
-  ['file:///work/100%/a.ts', 'typescript', '100%/a.ts'],
+  ['file:///code/src/no_language', 'klingon', 'src/no_language'],
+  ['file:///code/100%/a.ts', 'typescript', '100%/a.ts'],
 ]
 for (const [uri, language, path] of DOCUMENTS) {
   test(`${uri}: completed, acted on and reviewed, and told to the model as ${path}`, async context => {
@@ -136,7 +136,7 @@ test('a workspace on another machine has no git here: the user is told so', asyn
 test('five thousand open documents: each is known, closed ones are forgotten, and what is told to the model stays small', async context => {
   const server = lspServer(context, says('x'))
   await server.client.initialize()
-  const uri = (index: number) => `file:///work/src/f${index}.ts`
+  const uri = (index: number) => `file:///code/src/f${index}.ts`
   for (let index = 0; index < 5000; index++) {
     server.client.open(uri(index), `export function name${index}() {\n  return ${index} + compute(value, other)\n}\n`)
   }
@@ -159,9 +159,9 @@ test('changes of documents that are not open, closing twice, opening twice, and 
   const server = lspServer(context, says('x'))
   await server.client.initialize()
   const { client } = server
-  client.type('file:///work/gone.ts', 1, 0, 0, 'x')
-  client.notify('textDocument/didClose', { textDocument: { uri: 'file:///work/gone.ts' } })
-  client.notify('textDocument/didSave', { textDocument: { uri: 'file:///work/gone.ts' } })
+  client.type('file:///code/gone.ts', 1, 0, 0, 'x')
+  client.notify('textDocument/didClose', { textDocument: { uri: 'file:///code/gone.ts' } })
+  client.notify('textDocument/didSave', { textDocument: { uri: 'file:///code/gone.ts' } })
   client.open(URI, 'old\n')
   client.open(URI, 'const a = \n')
   client.type(URI, 2, 99, 99, '// end')
@@ -268,7 +268,7 @@ const NOTIFICATIONS = [
 const number = fc.oneof(fc.integer({ min: -2, max: 12 }), fc.constantFrom(0.5, 1e21, -1, null))
 const position = fc.oneof(fc.record({ line: number, character: number }), fc.constantFrom(null, 7, 'x', {}))
 const range = fc.oneof(fc.record({ start: position, end: position }), fc.constantFrom(null, [], at(0, 0)))
-const uri = fc.constantFrom<unknown>(URI, URI, 'file:///work/b.py', 'untitled:1', 'no uri %', '', 7, null)
+const uri = fc.constantFrom<unknown>(URI, URI, 'file:///code/b.py', 'untitled:1', 'no uri %', '', 7, null)
 const scalar = fc.oneof(fc.constantFrom<unknown>(null, true, '', 'x', [], {}, URI), number)
 const diagnostic = fc.oneof(fc.record({ range, message: scalar, code: scalar, source: scalar }), scalar)
 const chosen = fc.record({

@@ -9,7 +9,7 @@ import { TextDocument, type TextEdit } from 'vscode-languageserver-textdocument'
 import type { FakeOptions } from '../helpers/fake_models.ts'
 import { type LspTest, lspServer } from '../helpers/lsp.ts'
 
-const URI = 'file:///work/src/a.ts'
+const URI = 'file:///code/src/a.ts'
 type Position = { line: number; character: number }
 type Range = { start: Position; end: Position }
 type Action = {
@@ -130,7 +130,7 @@ test('actions are offered without asking a model, by kind, and a light bulb show
     'refactor.rewrite.aiHub.simplify',
   ])
   assert.deepEqual(await kinds(at(2, 12), { only: ['source'] }), [])
-  assert.deepEqual(await offered(server, at(0, 0), {}, 'file:///work/unknown.ts'), [])
+  assert.deepEqual(await offered(server, at(0, 0), {}, 'file:///code/unknown.ts'), [])
   assert.equal(server.models.generated.length, 0)
 })
 
@@ -346,11 +346,11 @@ test('a document of 8 MB, a minified line and an empty file are asked about with
   const server = await editor({ context })
   server.client.open(URI, `const line = 1 // ${'x'.repeat(60)}\n`.repeat(100_000))
   assert.ok((await offered(server, at(90_000, 7))).length > 0)
-  server.client.open('file:///work/min.js', 'a=b;'.repeat(250_000), 'javascript')
-  assert.ok(Array.isArray(await offered(server, at(0, 500_000), {}, 'file:///work/min.js')))
-  server.client.open('file:///work/empty.ts', '')
+  server.client.open('file:///code/min.js', 'a=b;'.repeat(250_000), 'javascript')
+  assert.ok(Array.isArray(await offered(server, at(0, 500_000), {}, 'file:///code/min.js')))
+  server.client.open('file:///code/empty.ts', '')
   assert.deepEqual(
-    (await offered(server, at(0, 0), {}, 'file:///work/empty.ts')).map(({ kind }) => kind),
+    (await offered(server, at(0, 0), {}, 'file:///code/empty.ts')).map(({ kind }) => kind),
     ['refactor.aiHub.tests'],
   )
 })

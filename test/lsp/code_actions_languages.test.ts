@@ -167,9 +167,9 @@ for (const [index, [kind, language, marked, answer, after]] of CASES.entries()) 
       info: { contextTokens: 20_000 },
       answer: () => ({ deltas: [{ content: JSON.stringify(answer) }] }),
     })
-    await client.initialize({ folders: ['file:///work'], more: { capabilities: CAPABILITIES } })
+    await client.initialize({ folders: ['file:///code'], more: { capabilities: CAPABILITIES } })
     for (const eol of ['\n', '\r\n']) {
-      const uri = `file:///work/src/a.${ENDINGS[language]}`
+      const uri = `file:///code/src/a.${ENDINGS[language]}`
       const source = marked.replaceAll('\n', eol)
       const offset = source.search(/(?<=\w)\|(?=\w)|(?<= )\|(?=\p{L})/u)
       const text = source.slice(0, offset) + source.slice(offset + 1)
@@ -184,7 +184,7 @@ for (const [index, [kind, language, marked, answer, after]] of CASES.entries()) 
       const action = actions.find(each => each.kind.endsWith(kind))
       assert.ok(action, `${kind} is offered`)
       const { edit } = (await client.request('codeAction/resolve', action)) as Action
-      const [file, wanted] = typeof after === 'string' ? [uri, after] : [`file:///work/${after[0]}`, after[1]]
+      const [file, wanted] = typeof after === 'string' ? [uri, after] : [`file:///code/${after[0]}`, after[1]]
       const edits = edit?.documentChanges?.find(({ textDocument }) => textDocument?.uri === file)?.edits
       assert.ok(edits, JSON.stringify([edit, client.received.at(-1)]))
       const made = TextDocument.applyEdits(TextDocument.create(file, language, 1, file === uri ? text : ''), edits)

@@ -9,7 +9,7 @@ import { HubError } from '../../server/lib/error.ts'
 import { lspServer } from '../helpers/lsp.ts'
 import { settled, until } from '../helpers/virtual_time.ts'
 
-const URI = 'file:///work/src/a.ts'
+const URI = 'file:///code/src/a.ts'
 const says = (content: string) => ({ answer: () => ({ deltas: [{ content }] }) })
 
 test('a suggestion with its range and the command that tells when it was taken', async context => {
@@ -97,10 +97,10 @@ test('languages that are switched off, and what is asked for there all the same'
   const { client, models, time } = lspServer(context, says('and so on'))
   await client.initialize({ settings: { completion: { disabledLanguages: ['markdown'], maxTokens: 'many' } } })
   await client.request('aiHub/counts', null)
-  client.open('file:///work/a.md', 'This is \n', 'markdown')
-  assert.deepEqual(await client.complete('file:///work/a.md', 0, 8).result, [])
+  client.open('file:///code/a.md', 'This is \n', 'markdown')
+  assert.deepEqual(await client.complete('file:///code/a.md', 0, 8).result, [])
   assert.equal(models.generated.length, 0)
-  const invoked = client.complete('file:///work/a.md', 0, 8, 1)
+  const invoked = client.complete('file:///code/a.md', 0, 8, 1)
   assert.equal(((await settled(time, invoked.result)) as unknown[]).length, 1)
 })
 
@@ -134,11 +134,11 @@ test('a client that shows problems itself gets them with their code instead of a
 test('what cannot be completed gives nothing: unknown documents, binary, long lines, places outside', async context => {
   const { client, models } = lspServer(context, says('x'))
   await client.initialize()
-  assert.deepEqual(await client.complete('file:///work/unknown.ts', 0, 0).result, [])
-  client.open('file:///work/b.bin', 'PNG\0\0\0abc\n')
-  assert.deepEqual(await client.complete('file:///work/b.bin', 0, 8).result, [])
-  client.open('file:///work/min.js', `${'a,'.repeat(500_000)}\n`)
-  assert.deepEqual(await client.complete('file:///work/min.js', 0, 1_000_000).result, [])
+  assert.deepEqual(await client.complete('file:///code/unknown.ts', 0, 0).result, [])
+  client.open('file:///code/b.bin', 'PNG\0\0\0abc\n')
+  assert.deepEqual(await client.complete('file:///code/b.bin', 0, 8).result, [])
+  client.open('file:///code/min.js', `${'a,'.repeat(500_000)}\n`)
+  assert.deepEqual(await client.complete('file:///code/min.js', 0, 1_000_000).result, [])
   assert.equal(models.generated.length, 0)
 })
 
@@ -183,7 +183,7 @@ test('what became of a suggestion is counted without consent, and nothing of its
 
 test('an editor that knows of one folder only, and of no changes to it, is served as well', async context => {
   const { client, models, time } = lspServer(context, says('b()\n'))
-  await client.initialize({ more: { capabilities: {}, workspaceFolders: undefined, rootUri: 'file:///work' } })
+  await client.initialize({ more: { capabilities: {}, workspaceFolders: undefined, rootUri: 'file:///code' } })
   client.open(URI, 'const a = \n')
   await settled(time, client.complete(URI, 0, 10).result)
   assert.equal((models.generated[0]!.prompt as { path: string }).path, 'src/a.ts')

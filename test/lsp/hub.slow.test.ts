@@ -10,7 +10,7 @@ import { LspClient } from '../helpers/lsp_client.ts'
 import { RANDOM_CHAT, type RealHub, realHub } from '../helpers/real_hub.ts'
 
 const MAIN = resolve(import.meta.dirname, '..', '..', 'server', 'main.ts')
-const URI = 'file:///work/a.ts'
+const URI = 'file:///code/a.ts'
 
 type Record = { url: string; token: string }
 const recordOf = (hub: RealHub): Record => JSON.parse(readFileSync(join(hub.home, 'hub.json'), 'utf8')) as Record

@@ -10,7 +10,7 @@ import { TextDocument, type TextEdit } from 'vscode-languageserver-textdocument'
 import type { FakeOptions } from '../helpers/fake_models.ts'
 import { type LspTest, lspServer } from '../helpers/lsp.ts'
 
-const URI = 'file:///work/a.js'
+const URI = 'file:///code/a.js'
 const TEXT = 'function f(a) {\n  if (a = 1) return eval(a)\n\treturn null // 😀\n}\n'
 type Diagnostic = {
   range: { start: { line: number; character: number }; end: { line: number; character: number } }
